@@ -162,3 +162,18 @@ pub(crate) fn open_existing(
         Err(error) => Err(PathRefused::System(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_component_has_at_most_255_bytes() {
+        let long = "x".repeat(255);
+        let name = format!("a/{long}");
+        assert_eq!(components(&long, &name), Ok(vec![&*long, "a", &*long]));
+        for (bucket, name) in [("b".to_owned(), format!("a/{long}x")), (format!("{long}x"), name)] {
+            assert!(components(&bucket, &name).is_err());
+        }
+    }
+}

@@ -130,3 +130,27 @@ async fn serve_connection(
         }
     };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_of_both_addresses_has_one_port_and_fails_where_one_is_in_use() {
+        let (listeners, port) = bind_both(0).await.unwrap();
+        assert_ne!(port, 0);
+        for listener in &listeners {
+            assert_eq!(listener.local_addr().unwrap().port(), port);
+        }
+        assert_eq!(bind_both(port).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listeners);
+        // A system without IPv6 has the first address only.
+        if let Ok(second) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await {
+            let port = second.local_addr().unwrap().port();
+            assert_eq!(bind_both(port).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+            drop(second);
+            let (both, found) = bind_both(port).await.unwrap();
+            assert_eq!((both.len(), found), (2, port));
+        }
+    }
+}

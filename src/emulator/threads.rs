@@ -100,6 +100,22 @@ fn run_jobs() {
 mod tests {
     use super::*;
     use std::sync::mpsc::channel;
+    use std::sync::{Arc, Barrier};
+
+    #[tokio::test]
+    async fn jobs_that_wait_for_each_other_all_run() {
+        prepare().unwrap();
+        for _ in 0..5 {
+            let (all, here) = (Arc::new(Barrier::new(9)), Duration::from_secs(60));
+            let jobs: Vec<_> = (0..9)
+                .map(|_| all.clone())
+                .map(|all| spawn(move || all.wait().is_leader()))
+                .collect();
+            for job in jobs {
+                tokio::time::timeout(here, job).await.expect("each job has a thread").unwrap();
+            }
+        }
+    }
 
     #[tokio::test]
     async fn work_that_waits_holds_up_no_other_and_a_panic_ends_no_thread() {

@@ -59,6 +59,21 @@ async fn a_stream_is_stored_as_it_was_read_and_its_retries_are_counted() {
 }
 
 #[tokio::test]
+async fn metadata_that_no_header_carries_is_stored_with_a_short_stream() {
+    let store = store().await;
+    let request = put("x").metadata("town", "K\u{f6}ln");
+    request.run(&store.client, &b"bytes"[..], pending(), |_| ()).await.unwrap();
+    let begun = || {
+        let requests = store.server.requests();
+        requests.iter().filter(|one| one.operation == Operation::CreateMultipartUpload).count()
+    };
+    assert_eq!(begun(), 1);
+    assert_eq!(store.server.object("backups", "x").unwrap().unwrap(), b"bytes");
+    put("y").run(&store.client, &b"bytes"[..], pending(), |_| ()).await.unwrap();
+    assert_eq!(begun(), 1);
+}
+
+#[tokio::test]
 async fn a_reader_that_fails_stores_nothing_and_stays_the_cause() {
     let store = store().await;
     // Within the first part, and behind it.

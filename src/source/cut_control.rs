@@ -84,6 +84,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_reader_sees_the_number_of_connections_that_the_upload_has_set() {
+        let control = CutControl::new(4);
+        assert_eq!(control.connections(), 4);
+        control.set_connections(9);
+        assert_eq!(control.connections(), 9);
+    }
+
+    #[test]
     fn a_wait_counts_while_it_lasts_and_after_it_and_time_between_waits_does_not() {
         let clock = WaitClock::default();
         assert_eq!(clock.total(), Duration::ZERO);

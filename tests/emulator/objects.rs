@@ -4,7 +4,7 @@ use crate::client::*;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use emulator::{Operation, ServerOptions, StorageLayout, start};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 async fn put(store: &Store, name: &str, body: &[u8]) -> Reply {
@@ -271,4 +271,64 @@ async fn objects_uploads_tokens_and_keys_survive_a_restart() {
     let second = upload.part(2, b"two").await;
     upload.commit(&[(1, &first), (2, &second), (3, &third)], &[]).await.is(200);
     assert_eq!(upload.object().await.body, b"onetwothree");
+}
+
+#[tokio::test]
+async fn a_bucket_has_the_tier_that_it_was_created_with() {
+    let store = store().await;
+    let signer = Signer::api_key(&store.server);
+    let create = async |name: &str, tier: &str| {
+        let body = serde_json::json!({"name": name, "storageTier": tier}).to_string();
+        Request::new("POST", &format!("{NS}/b"))
+            .body(body.as_bytes())
+            .send(&store.server, &signer)
+            .await
+    };
+    create("cold", "Archive").await.is(200);
+    let shown = get(&store, &format!("{NS}/b/cold")).await.is(200);
+    assert_eq!(shown.json()["storageTier"], "Archive");
+    // An object may have that tier, a bucket may not.
+    for tier in ["InfrequentAccess", "Glacier"] {
+        assert_eq!(create("other", tier).await.is(400).code(), "InvalidParameter");
+    }
+}
+
+#[tokio::test]
+async fn a_list_has_the_fields_that_were_asked_for() {
+    let store = store().await;
+    put(&store, "x", b"hello").await.is(200);
+    store.server.store_object("demo", "unknown", b"hello").unwrap();
+    let fields = "name,size,etag,md5,timeCreated,timeModified,storageTier,archivalState,other";
+    let list = get(&store, &format!("{NS}/b/demo/o?fields={fields}")).await.is(200).json();
+    let found = list["objects"].as_array().unwrap();
+    let x = found.iter().find(|object| object["name"] == "x").unwrap();
+    assert_eq!(x["size"], 5);
+    assert_eq!(x["md5"], "XUFAKrxLKna5cZ2REBfFkg==");
+    assert_eq!(x["storageTier"], "Standard");
+    for time in ["timeCreated", "timeModified"] {
+        assert!(x[time].as_str().unwrap().starts_with("20"), "{x}");
+    }
+    assert!(x["etag"].is_string() && x["archivalState"].is_null() && x.get("other").is_none());
+    let short = get(&store, &format!("{NS}/b/demo/o")).await.is(200).json();
+    assert_eq!(short["objects"][0].as_object().unwrap().len(), 1, "{short}");
+}
+
+#[tokio::test]
+async fn a_client_that_is_refused_while_it_sends_gets_the_answer_and_an_end_without_a_reset() {
+    let store = store().await;
+    let mut stream = TcpStream::connect(store.server.address()).await.unwrap();
+    let head = format!(
+        "PUT {NS}/b/demo/o/x HTTP/1.1\r\nhost: {}\r\ncontent-length: 400000\r\n\r\n",
+        store.server.address()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![0; 200_000]).await.unwrap();
+    let reply = read_reply(&mut stream, "PUT").await.unwrap().is(401);
+    assert_eq!(reply.code(), "NotAuthenticated");
+    // The rest of the body, most of which the server did not read.
+    stream.write_all(&vec![0; 200_000]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.unwrap();
+    assert!(rest.is_empty());
 }

@@ -5,6 +5,7 @@ use emulator::{
     AccessType, NewPar, Operation, ParConditions, ParOptions, Permission, PermissionSet,
 };
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
 
 const PARS: &str = "/n/axlocalstore/b/demo/p/";
 
@@ -198,4 +199,24 @@ async fn a_put_keeps_its_headers_and_a_get_takes_ranges_and_replaces_headers() {
     let done = new_only.body(b"new").send_unsigned(&store.server).await.is(200);
     assert_eq!((done.header("etag"), done.header("opc-content-md5")), ("", ""));
     assert_eq!(store.server.object("demo", "x").unwrap().unwrap(), b"new");
+}
+
+#[test]
+fn the_file_of_a_url_is_private_and_replaces_only_the_request_that_it_named() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = runtime.block_on(store());
+    store.server.create_par(NewPar::object("demo", "other")).unwrap();
+    let read = || {
+        let path = store.server.write_par_file(NewPar::bucket("demo")).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(path.starts_with(store.server.state_path()));
+        let text = std::fs::read_to_string(path).unwrap();
+        let (expires, url) = text.trim_end().split_once('\n').unwrap();
+        assert!(expires.starts_with("# expires: 20"), "{expires}");
+        url.strip_prefix(&store.server.url()).unwrap().to_owned()
+    };
+    let (first, second) = (read(), read());
+    let status = |path: &str| runtime.block_on(send(&store, "GET", path, b"")).status;
+    assert_eq!((status(&first), status(&second)), (401, 200));
+    assert_eq!(store.server.delete_pars("demo", Some("object")).unwrap(), 1);
 }

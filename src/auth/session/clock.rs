@@ -59,3 +59,17 @@ pub(super) fn now(started_at: Instant) -> Clocks {
 pub(super) fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_of_a_start_is_unverified_until_a_server_has_told_the_time() {
+        let clock = StartClock::new();
+        assert!(clock.is_unverified());
+        clock.on_server_date(UNIX_EPOCH + Duration::from_secs(1000));
+        assert!(!clock.is_unverified());
+        assert!((1000..1600).contains(&clock.now().as_secs()), "{:?}", clock.now());
+    }
+}

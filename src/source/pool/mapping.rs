@@ -59,3 +59,41 @@ impl Mapping {
         &mut self.map[self.start..self.start + self.length]
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// The flags of the mapping that has this address, in `/proc/self/smaps`.
+    fn flags(address: usize) -> String {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        for line in smaps.lines() {
+            let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+            if let Some(Ok([start, end])) = range.map(|(start, end)| {
+                let number = |text| usize::from_str_radix(text, 16);
+                number(start).and_then(|start| number(end).map(|end| [start, end]))
+            }) {
+                inside = (start..end).contains(&address);
+            } else if inside && let Some(flags) = line.strip_prefix("VmFlags:") {
+                return flags.to_owned();
+            }
+        }
+        panic!("{address:x} is in no mapping");
+    }
+
+    #[test]
+    fn a_large_buffer_has_huge_pages_but_for_its_first() {
+        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            return; // This kernel has none.
+        }
+        let asks = |mapping: &Mapping, at: usize| {
+            let flags = flags(mapping.bytes().as_ptr() as usize + at);
+            flags.split_whitespace().any(|flag| flag == "hg")
+        };
+        let large = Mapping::new(3 * HUGE_PAGE).unwrap();
+        assert_eq!(large.bytes().as_ptr() as usize % HUGE_PAGE, 0);
+        assert!(!asks(&large, 0) && asks(&large, HUGE_PAGE) && asks(&large, 3 * HUGE_PAGE - 1));
+        assert!(!asks(&Mapping::new(HUGE_PAGE).unwrap(), 0));
+    }
+}

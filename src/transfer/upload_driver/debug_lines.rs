@@ -29,3 +29,27 @@ pub(super) fn tail_split_message(first: PartNumber, sizes: &[u64], saves: Durati
         saves.as_secs_f64()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_number_of_parts_and_the_first_of_them() {
+        let first = PartNumber::new(7).unwrap();
+        assert_eq!(
+            queue_split_message(first, &[1, 2, 3]),
+            "what is read and not sent is cut into 3 parts from number 7 on"
+        );
+        assert_eq!(
+            recall_message(Some(first)),
+            "the requests of the parts from number 7 on were called off"
+        );
+        assert_eq!(recall_message(None), "no request was called off: their bodies were sent");
+        assert_eq!(
+            tail_split_message(first, &[5, 4], Duration::from_millis(1250)),
+            "the stream has ended: what is left is sent as 2 parts from number 7 on, which saves about \
+             1.2 s"
+        );
+    }
+}

@@ -82,6 +82,31 @@ fn only_the_identity_of_default_is_replaced_since_all_profiles_inherit_the_rest(
 }
 
 #[test]
+fn an_edit_counts_only_if_the_profile_has_its_values_and_all_else_is_as_before() {
+    let holds = |before: &str, after: &str, name: &str| {
+        let [before, after] = [before, after].map(|text| Profiles::parse(text).unwrap());
+        is_changed_only_in(&before, &after, name, &[("region", "r")])
+    };
+    let before = "[A]\nk=1\n[S]\nuser=u\nk=1\n";
+    assert!(holds(before, "[A]\nk=1\n[S]\nregion=r\n", "S"));
+    for after in [
+        "[A]\nk=1\n[S]\nuser=u\n",
+        "[A]\nk=1\n[S]\nregion=s\n",
+        "[A]\nk=1\n[S]\nregion=r\nk=1\n",
+        "[A]\nk=2\n[S]\nregion=r\n",
+        "[S]\nregion=r\n",
+        "[A]\nk=1\n[S]\nregion=r\n[B]\n",
+    ] {
+        assert!(!holds(before, after, "S"), "{after}");
+    }
+    let before = "[DEFAULT]\nuser=u\nlog=1\n";
+    assert!(holds(before, "[DEFAULT]\nregion=r\nlog=1\n", "DEFAULT"));
+    for after in ["[DEFAULT]\nregion=r\n", "[DEFAULT]\nregion=r\nlog=1\nuser=u\n"] {
+        assert!(!holds(before, after, "DEFAULT"), "{after}");
+    }
+}
+
+#[test]
 fn a_malformed_file_is_not_edited() {
     for text in ["[A]\nk\n", "k=1\n", "[S]\n[S]\n", "[A]\nk=1\nk=2\n"] {
         assert!(matches!(with_profile(text, "S", &VALUES), Err(EditError::Parse(_))), "{text}");

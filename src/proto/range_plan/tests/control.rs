@@ -1,6 +1,8 @@
 //! What downloads carry on modelled lines.
 
-use super::super::{RangePlan, RangePlanInput, plan};
+use std::time::Duration;
+
+use super::super::{RangeControl, RangePlan, RangePlanInput, RangeSample, plan};
 use super::model::{Download, Limits, Model};
 use crate::concurrency::tests::line::{LineKind, MB, Rates, Scenario};
 use crate::units::MIB;
@@ -117,4 +119,26 @@ fn a_download_carries_what_four_connections_do_on_any_line() {
     gains.sort_by(f64::total_cmp);
     println!("of four: least {:.3}, median {:.3}, {lost} lost", gains[0], gains[gains.len() / 2]);
     assert!(lost as f64 <= 0.05 * gains.len() as f64, "{lost} of {}", gains.len());
+}
+
+#[test]
+fn refusals_count_where_a_range_has_ended_and_the_next_has_begun_since_the_last_sample() {
+    for peak in [3, 4, 5] {
+        let mut control = RangeControl::new(planned(None), 4096 * MIB);
+        let notes: Vec<String> = (1..240)
+            .filter_map(|tick| {
+                control.handle_sample(RangeSample {
+                    at: Duration::from_millis(500 * tick),
+                    arrived: tick * 8 * MIB,
+                    waited: Duration::from_millis(500 * tick),
+                    peak_in_flight: peak,
+                    in_flight: peak.min(control.connections()),
+                    refused: 2,
+                    limited: false,
+                })
+            })
+            .collect();
+        assert_eq!(notes.len(), 1, "{peak}: {notes:?}");
+        assert!(control.connections() < 4, "{peak}: {}", control.connections());
+    }
 }

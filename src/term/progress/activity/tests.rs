@@ -54,6 +54,24 @@ fn short_and_alternating_waits_change_nothing() {
 }
 
 #[test]
+fn a_cause_of_half_of_the_samples_stays_and_of_less_ends() {
+    // 21 samples lie within five seconds.
+    let last = |free: u32| {
+        let samples = [(Blocked::ByLine, 40), (Blocked::No, free)];
+        activities(&samples).pop()
+    };
+    assert_eq!(last(10), Some(TransferActivity::AwaitingLine));
+    assert_eq!(last(11), Some(TransferActivity::Streaming));
+    // Of eight samples, more of which do not exist yet, four are enough.
+    let mut tracker = ActivityTracker { current: Blocked::ByLine, ..ActivityTracker::default() };
+    for tick in 0..10 {
+        let blocked = if tick % 2 == 0 { Blocked::ByLine } else { Blocked::No };
+        let seen = tracker.observe(TICK * tick, Observation { blocked, ..Observation::default() });
+        assert_eq!(seen, TransferActivity::AwaitingLine, "{tick}");
+    }
+}
+
+#[test]
 fn the_token_comes_before_the_service_and_both_before_the_stage() {
     let seen = |stage, outage, awaits_token| {
         let seen = Observation { stage, outage, awaits_token, blocked: Blocked::BySource };
