@@ -228,7 +228,10 @@ mod tests {
         let store = LocalStore::start(&dir.path().join("new")).await.unwrap();
         let options = store.service_options(&ServiceOptions::default());
         assert!(options.config_file.unwrap().is_file());
-        assert!(options.endpoint.unwrap().text.starts_with("http://127.0.0.1:"));
+        let endpoint = options.endpoint.unwrap().text;
+        assert!(endpoint.starts_with("http://127.0.0.1:"));
+        // The store refreshes its tokens itself.
+        assert_eq!(options.auth_endpoint.unwrap().text, endpoint);
         store.finish().await;
         assert_eq!(std::fs::read_dir(dir.path().join("new")).unwrap().count(), 0);
     }

@@ -115,6 +115,21 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_begin_while_others_end_get_a_folder_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..300 {
+                        assert!(RunDir::create(dir.path()).unwrap().path().is_dir());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_link_in_place_of_the_reserved_folder_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();

@@ -217,6 +217,25 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_of_no_proxy_is_a_name_its_end_an_address_or_a_network() {
+        let entry = |text: &str| NoProxyEntry::parse(text).map(|entry| (entry.host, entry.port));
+        let of = |host: &str, port| Some((host.to_owned(), port));
+        for (text, expected) in [
+            ("*", of("*", None)),
+            ("Example.com", of("example.com", None)),
+            ("example.com:8443", of("example.com", Some(8443))),
+            (".example.com", of(".example.com", None)),
+            ("*.example.com", of(".example.com", None)),
+            ("10.0.0.0/8", of("10.0.0.0/8", None)),
+            ("::1", of("::1", None)),
+            ("*example.com", None),
+            ("10.0.0.0/33", None),
+        ] {
+            assert_eq!(entry(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn a_proxy_is_a_url_or_a_host_with_a_port() {
         for (text, kind, host, port, user) in [
             ("http://p:3128", ProxyKind::Http, "p", 3128, None),

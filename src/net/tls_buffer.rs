@@ -72,3 +72,23 @@ impl ByteQueue {
         self.fill(bytes.len());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_once_it_is_full_and_has_space_again_when_bytes_are_taken() {
+        let mut queue = ByteQueue::default();
+        assert_eq!(queue.read_space().map(|space| space.len()), Some(FIRST_READ));
+        queue.fill(100);
+        // What is not full does not grow.
+        assert_eq!(queue.read_space().map(|space| space.len()), Some(FIRST_READ - 100));
+        queue.fill(FIRST_READ - 100);
+        assert_eq!(queue.read_space().map(|space| space.len()), Some(READ_SIZE - FIRST_READ));
+        queue.fill(READ_SIZE - FIRST_READ);
+        assert_eq!(queue.read_space(), None, "it holds one record and is full");
+        queue.take(1000);
+        assert_eq!(queue.read_space().map(|space| space.len()), Some(1000));
+    }
+}

@@ -122,6 +122,17 @@ mod tests {
     }
 
     #[test]
+    fn a_former_file_has_at_most_64_kib() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f.prom");
+        let longest = "x".repeat(64 << 10);
+        std::fs::write(&path, &longest).unwrap();
+        replace(&path, |former| Ok(format!("{former}y"))).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), longest + "y");
+        assert!(replace(&path, |_| Ok(String::new())).unwrap_err().contains("longer than 64 KiB"));
+    }
+
+    #[test]
     fn a_refused_text_changes_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("f.prom");

@@ -77,14 +77,11 @@ impl Directory {
         let disks = [u16_at(last, start + 4), u16_at(last, start + 6)];
         let entries = u16_at(last, start + 10);
         let (size, at) = (u32_at(last, start + 12), u32_at(last, start + 16));
-        let full = entries == u16::MAX || size == u32::MAX || at == u32::MAX;
         let locator = start.checked_sub(LOCATOR_SIZE);
         let locator = locator.filter(|at| last[*at..].starts_with(&ZIP64_LOCATOR));
         match locator {
             Some(locator) => Directory::from_zip64_eocd(last, offset, locator),
-            None if full && at == u32::MAX => {
-                Err(FormatError::truncated("its 64-bit record is missing"))
-            }
+            None if at == u32::MAX => Err(FormatError::truncated("its 64-bit record is missing")),
             None if disks != [0, 0] => {
                 Err(FormatError::unsupported("it is one of several volumes"))
             }

@@ -131,3 +131,30 @@ async fn a_link_that_appears_during_the_upload_is_not_followed() {
     upload.commit(&[(1, &part)], &[]).await.is(200);
     assert_eq!(fs::read(dir.path().join("demo/x")).unwrap(), b"secret");
 }
+
+#[tokio::test]
+async fn files_are_listed_as_objects_and_deleted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = plain(dir.path()).await;
+    let signer = Signer::token(&server);
+    for name in ["b/2", "a", "b/1"] {
+        put(&server, &format!("new/o/{name}"), b"x").await.is(200);
+    }
+    symlink("/etc", dir.path().join("new/link")).unwrap();
+    let names = async || {
+        let target = format!("{NS}/b/new/o");
+        let list = Request::new("GET", &target).send(&server, &signer).await.is(200).json();
+        let objects = list["objects"].as_array().unwrap().clone();
+        objects.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["a", "b/1", "b/2"]);
+    let delete = async |name: &str, etag: &str| {
+        let target = format!("{NS}/b/new/o/{name}");
+        Request::new("DELETE", &target).header("if-match", etag).send(&server, &signer).await
+    };
+    delete("a", "other").await.is(412);
+    delete("a", "*").await.is(204);
+    delete("a", "*").await.is(404);
+    assert_eq!(names().await, ["b/1", "b/2"]);
+    assert!(!dir.path().join("new/a").exists());
+}

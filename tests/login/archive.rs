@@ -1,6 +1,7 @@
 //! A session on its way to another host. `tests/interop/login.sh` does the same with the OCI CLI.
 
 use std::fs;
+use std::time::Duration;
 
 use crate::browser::{Home, mode};
 use crate::common::store::Store;
@@ -10,7 +11,8 @@ fn export(store: &Store, home: &Home) {
     let line = format!("session export --profile SESSION --output-file {}", zip(home));
     let config = store.server().config_path();
     let done = home.ocipipe(&line).arg("--config-file").arg(config).run().exits(0);
-    done.stderr_has(&["session.zip holds the session", "token expires at"]);
+    let done = done.stderr_has(&["session.zip holds the session", "token expires at"]);
+    done.stderr_lacks("warning");
 }
 
 fn zip(home: &Home) -> String {
@@ -41,6 +43,18 @@ fn a_session_is_carried_to_a_host_without_a_config_file() {
     assert_eq!(mode(&home.path(".oci/config")), 0o600);
     home.put(&store, "SESSION", "x").stdin("bytes").run().exits(0);
     assert_eq!(store.object("x").unwrap(), b"bytes");
+}
+
+#[test]
+fn an_expired_session_is_carried_with_a_warning() {
+    let store = Store::with(|options| options.token_ttl = Duration::from_secs(1));
+    let home = Home::new();
+    std::thread::sleep(Duration::from_millis(1100));
+    let line = format!("session export --profile SESSION --output-file {}", zip(&home));
+    let config = store.server().config_path();
+    let words = ["token expired at", "warning: the token has expired", "session authenticate"];
+    home.ocipipe(&line).arg("--config-file").arg(config).run().exits(0).stderr_has(&words);
+    import(&home).run().exits(0).stderr_has(&words);
 }
 
 /// Creates a namespace in which the command that follows may mount.

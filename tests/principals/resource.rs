@@ -164,3 +164,16 @@ fn a_key_that_is_missing_is_a_usage_error_and_a_missing_token_is_none() {
         host.put("x").stdin("x").run().fails(code).stderr_has(&["/nonexistent/file"]);
     }
 }
+
+#[test]
+fn a_resource_without_an_id_of_its_own_is_the_instance() {
+    let host = Host::new("resource_principal_1.1", LONG);
+    host.put("x").stdin("x").run().exits(0);
+    let requests = host.store.requests();
+    let ids: Vec<_> = requests
+        .iter()
+        .filter_map(|one| one.path.strip_prefix("/20180711/resourcePrincipalToken/"))
+        .collect();
+    assert!(!ids.is_empty());
+    assert!(ids.iter().all(|id| id.starts_with("ocid1.instance.")), "{ids:?}");
+}

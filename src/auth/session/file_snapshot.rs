@@ -96,3 +96,23 @@ fn stamp(path: &Path) -> Option<FileStamp> {
         modified: (metadata.mtime(), metadata.mtime_nsec()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_stable_once_a_file_system_of_2_s_would_show_the_next_change() {
+        let of = |seconds| {
+            let stamp =
+                FileStamp { device: 1, inode: 1, size: 1, modified: (seconds, 999_999_999) };
+            FileSnapshot(vec![None, Some(stamp)])
+        };
+        let now = UNIX_EPOCH + Duration::from_secs(100);
+        assert!(of(97).is_stable(now));
+        assert!(!of(98).is_stable(now) && !of(200).is_stable(now));
+        assert!(of(98).is_stable(now + Duration::from_nanos(1)));
+        let both = FileSnapshot([of(1).0, of(99).0].concat());
+        assert!(!both.is_stable(now), "each file counts");
+    }
+}

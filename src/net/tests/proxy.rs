@@ -264,3 +264,14 @@ async fn a_socks_proxy_gets_a_name_or_an_address_by_its_scheme() {
         assert_eq!(*scene.received.lock().unwrap(), [host]);
     }
 }
+
+#[tokio::test]
+async fn a_client_warns_of_its_proxy_settings_and_of_nothing_else() {
+    let scene = scene("http", "", http_proxy).await;
+    assert_eq!(scene.transport.warnings(), [String::new(); 0]);
+    let no_proxy = Some(Setting::new("a.example,10.*", "NO_PROXY"));
+    let network = NetworkOptions { no_proxy, ..scene.network };
+    let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
+    let [warning] = transport.warnings() else { panic!("{:?}", transport.warnings()) };
+    assert!(warning.starts_with("NO_PROXY: \"10.*\" is neither"), "{warning}");
+}

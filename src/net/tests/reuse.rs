@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::peer::{OK, exchange, post, read_request, send, serve};
 use crate::auth::options::NetworkOptions;
-use crate::net::{Transport, TransportFailure, collect_small_body};
+use crate::net::{MAX_IDLE, Transport, TransportFailure, collect_small_body};
 use proto::endpoint::Endpoint;
 use proto::transport_error::TransportError;
 
@@ -90,6 +90,19 @@ async fn a_connection_that_the_server_closed_while_it_was_idle_is_not_used_again
             || transport.idle.lock().unwrap().iter().any(|idle| idle.connection.sender.is_ready());
         while open() {
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_was_idle_for_too_long_is_not_used_again() {
+    let (endpoint, connections) = responding(OK).await;
+    let transport = transport();
+    for count in 1..4 {
+        assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
+        assert_eq!(connections.load(Ordering::SeqCst), count);
+        for idle in transport.idle.lock().unwrap().iter_mut() {
+            idle.since = idle.since.checked_sub(MAX_IDLE).unwrap();
         }
     }
 }

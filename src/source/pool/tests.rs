@@ -72,6 +72,21 @@ fn no_number_of_takers_gets_more_than_the_limit() {
 }
 
 #[test]
+fn a_wake_ends_the_wait_of_its_moment_or_the_next_one() {
+    let pool = Pool::new(4096, 1);
+    let buffer = take(&pool);
+    pool.wake();
+    assert!(matches!(pool.take_unless_woken(0).unwrap(), Taken::Woken));
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| matches!(pool.take_unless_woken(0).unwrap(), Taken::Woken));
+        pool.wake();
+        assert!(waiting.join().unwrap());
+    });
+    drop(buffer);
+    assert!(matches!(pool.take_unless_woken(0).unwrap(), Taken::Buffer(_)));
+}
+
+#[test]
 fn closing_wakes_waiting_threads_and_unmaps_the_memory() {
     let pool = Pool::new(4096, 1);
     let buffer = take(&pool);

@@ -131,6 +131,8 @@ async fn what_is_refused_does_not_end_the_login() {
             // A request that is too long or no HTTP may end without an answer.
             assert!(is_refused || answer.is_empty() && status == "4", "{shown}: {answer}");
             assert!(!answer.contains(&token()[..20]), "{answer}");
+            let allows = answer.to_ascii_lowercase().contains("\r\nallow: get\r\n");
+            assert_eq!(allows, status == "405", "{shown}: {answer}");
         }
         let done = send(port, &get(port, &redirect())).await;
         assert!(done.starts_with("HTTP/1.1 200 OK\r\n"), "{done}");

@@ -5,7 +5,9 @@ pub mod line;
 mod transfer;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::{Controller, Sample};
 use judge::Verdict;
 
 /// The least median of what the controller carries of the best fixed number in hindsight.
@@ -80,6 +82,33 @@ fn a_slower_producer_costs_no_connection_and_no_buffer_more() {
             assert!(auto.peak_connections <= 4 || waited, "seed {seed}: {auto:?}");
         }
     }
+}
+
+#[test]
+fn connections_that_bring_nothing_any_more_are_given_back_and_those_that_do_are_kept() {
+    /// The connections at the end of an hour, of which the second half has another line.
+    fn last(shared: [f64; 2]) -> [u16; 2] {
+        let mut controller = Controller::new(64);
+        let (mut sent, mut numbers) = (0.0, [0; 2]);
+        for tick in 1..=7200u32 {
+            let half = usize::from(tick > 3600);
+            let connections = controller.connections();
+            sent += 0.5 * (20.0 * line::MB * f64::from(connections)).min(shared[half] * line::MB);
+            controller.handle_sample(Sample {
+                at: Duration::from_millis(500) * tick,
+                sent: sent as u64,
+                waited: Duration::from_millis(500) * tick,
+                in_flight: connections,
+                refused: 0,
+            });
+            numbers[half] = connections;
+        }
+        numbers
+    }
+    let [before, after] = last([320.0, 40.0]);
+    assert!((16..=24).contains(&before) && (4..=8).contains(&after), "{before}, {after}");
+    let [before, after] = last([320.0, 320.0]);
+    assert!((16..=24).contains(&before) && (16..=24).contains(&after), "{before}, {after}");
 }
 
 #[test]
