@@ -80,6 +80,7 @@ mod tests {
     fn times_are_written_as_the_service_writes_them() {
         let time = UNIX_EPOCH + Duration::from_millis(1_520_785_966_262);
         assert_eq!(http(time), "Sun, 11 Mar 2018 16:32:46 GMT");
+        assert_eq!(http_of_millis(1_520_785_966_262), http(time));
         assert_eq!(utc(time), "Sun, 11 Mar 2018 16:32:46 UTC");
         assert_eq!(iso(millis(time)), "2018-03-11T16:32:46.262Z");
         assert_eq!(iso(1_000), "1970-01-01T00:00:01.000Z");

@@ -311,6 +311,26 @@ mod tests {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_pipe_is_enlarged_as_far_as_the_system_permits() {
+        use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size};
+        let size = |pipe: std::io::PipeReader| {
+            let source = ByteSource::new(pipe.into(), "the pipe").unwrap();
+            fcntl_getpipe_size(&source.descriptor).unwrap()
+        };
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let permitted = fcntl_setpipe_size(&reader, 1 << 20).is_ok();
+        assert_eq!(size(reader) >= 1 << 20, permitted);
+        let (reader, _writer) = std::io::pipe().unwrap();
+        assert_eq!(size(reader) >= 1 << 20, permitted);
+        // One that is larger already stays so.
+        let (reader, _writer) = std::io::pipe().unwrap();
+        if let Ok(large) = fcntl_setpipe_size(&reader, 2 << 20) {
+            assert_eq!(size(reader), large);
+        }
+    }
+
     #[test]
     fn an_empty_read_of_a_pipe_is_the_end_only_without_a_writer_and_without_bytes() {
         use std::io::Write;

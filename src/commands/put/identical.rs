@@ -186,3 +186,22 @@ fn not_compared(conflict: &Error, why: &str) -> Error {
     let message = format!("{}, and it could not be compared: {why}", conflict.message);
     Error { kind: ErrorKind::Exists, message, ..conflict.clone() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proto::digest::Algorithm;
+
+    #[test]
+    fn a_proof_over_parts_has_their_number_and_that_they_are_those_of_this_run() {
+        let layout = PartLayout::of_sizes([10, 10, 3]).unwrap();
+        let of = |evidence| {
+            let proof = proof_by_parts(evidence, Some(&layout));
+            (proof.evidence, proof.parts, proof.origin)
+        };
+        let parts = Evidence::Multipart(Algorithm::Sha256);
+        assert_eq!(of(parts), (parts, 3, LayoutOrigin::Run));
+        let whole = Evidence::Content(Algorithm::Md5);
+        assert_eq!(of(whole), (whole, 0, LayoutOrigin::Whole));
+    }
+}

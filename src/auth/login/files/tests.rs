@@ -180,3 +180,14 @@ fn a_name_that_is_no_folder_and_a_missing_home_are_errors() {
     let homeless = Environment::of(none, None);
     assert!(SessionPlace::find("S", None, &homeless).is_err());
 }
+
+#[test]
+fn a_new_file_waits_beside_the_one_that_it_replaces() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = NewFile::prepare(&folder.path().join("config"), "text").unwrap();
+    let NewFile::Beside(file) = &new else { panic!("it is no mount") };
+    assert_eq!(file.path().parent(), Some(folder.path()));
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "text");
+    drop(new);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}

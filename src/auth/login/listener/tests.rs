@@ -200,3 +200,23 @@ async fn only_loopback_addresses_are_listened_on() {
         assert!(address.ip().is_loopback() && address.port() == listener.port());
     }
 }
+
+#[tokio::test]
+async fn the_oldest_of_too_many_connections_is_ended_and_those_that_have_ended_do_not_count() {
+    let mut connections = Connections::default();
+    let mut open = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let ended = tokio::spawn(async {});
+        connections.add(ended.abort_handle());
+        ended.await.unwrap();
+        let task = tokio::spawn(std::future::pending::<()>());
+        connections.add(task.abort_handle());
+        open.push(task);
+    }
+    tokio::task::yield_now().await;
+    assert!(open.iter().all(|task| !task.is_finished()));
+    let last = tokio::spawn(std::future::pending::<()>());
+    connections.add(last.abort_handle());
+    assert!(open.remove(0).await.unwrap_err().is_cancelled());
+    assert!(open.iter().all(|task| !task.is_finished()) && !last.is_finished());
+}

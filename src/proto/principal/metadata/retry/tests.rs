@@ -176,3 +176,14 @@ proptest! {
         prop_assert!(elapsed <= START_LIMIT, "{elapsed:?}");
     }
 }
+
+#[test]
+fn the_other_family_is_tried_if_its_connection_can_end_within_ten_seconds() {
+    let last = START_LIMIT - CONNECT_TIMEOUT;
+    let step = |elapsed| {
+        let mut retry = MetadataRetry::at_start(2);
+        retry.on_failure(MetadataFailure::ConnectTimeout, elapsed, 0.5)
+    };
+    assert_eq!(step(last), MetadataStep::OtherFamily { base: 1 });
+    assert!(matches!(step(last + Duration::from_millis(1)), MetadataStep::GiveUp(_)));
+}
