@@ -195,6 +195,8 @@ fn get_and_verify_write_the_same_fields() {
         let last = progress.last().unwrap();
         assert_eq!(last["state"], "complete", "{command}");
         assert_eq!(last["acknowledged"], LONG, "{command}");
+        let token = last["token-seconds-left"].as_u64().unwrap();
+        assert!((3000..=3600).contains(&token), "{command}: {token}");
     }
 }
 

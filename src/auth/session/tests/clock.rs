@@ -80,3 +80,27 @@ async fn files_rejected_by_a_wrong_clock_are_read_again_when_it_is_corrected() {
     start_refresh(&session, 2);
     assert_eq!(generation(&session).await.unwrap(), 2);
 }
+
+#[tokio::test]
+async fn files_without_a_sign_of_a_change_are_read_again_only_where_the_clock_was_corrected() {
+    let expires = now() + 600;
+    let home = Home::new(&token(&vector_key(), expires));
+    let old = SystemTime::now() - HOUR;
+    let set_old = || {
+        for name in ["token", "key.pem", ".oci/config"] {
+            let file = fs::File::options().write(true).open(home.path(name)).unwrap();
+            file.set_modified(old).unwrap();
+        }
+    };
+    set_old();
+    let session = home.open().unwrap();
+    let mut state = session.shared.state();
+    session.shared.read_files(&mut state, ReadMode::IfChanged);
+    // Another token of the same length, in the same file and with the same time.
+    fs::write(home.path("token"), token(&vector_key(), expires + 1)).unwrap();
+    set_old();
+    session.shared.read_files(&mut state, ReadMode::IfChanged);
+    assert_eq!(state.credentials.generation, 1);
+    session.shared.read_files(&mut state, ReadMode::Always);
+    assert_eq!(state.credentials.generation, 2);
+}
