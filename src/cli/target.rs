@@ -82,7 +82,7 @@ impl<'a> RawTarget<'a> {
             [] => Ok(None),
             [one] => Ok(Some(one)),
             [_, extra, ..] => Err(Error::usage(format!("{extra:?} is one argument too many"))
-                .with_hint(format!("{what} is one word; a command to run stands behind --"))),
+                .with_hint(format!("{what} is one word; a command to run comes after --"))),
         }
     }
 

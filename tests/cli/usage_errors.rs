@@ -41,7 +41,7 @@ const USAGE_ERRORS: &[(&str, &str, &str)] = &[
     (
         "put oci://b/n x",
         "\"x\" is one argument too many",
-        "DEST is one word; a command to run stands behind --",
+        "DEST is one word; a command to run comes after --",
     ),
     (
         "put oci://b/n pg_dump -Fc mydb",

@@ -5,6 +5,7 @@ tests run. Invariant: the copy has all mutants that were not given back.
 """
 
 import collections
+import functools
 import hashlib
 import json
 import os
@@ -41,6 +42,12 @@ def tracked_files():
     return [name for name in listed.split("\0") if name and os.path.isfile(os.path.join(ROOT, name))]
 
 
+@functools.cache
+def source_texts():
+    """The files as they were at the start, so that a checkout that is edited meanwhile changes no outcome."""
+    return {name: open(os.path.join(ROOT, name), "rb").read() for name in tracked_files()}
+
+
 def write_tree(files):
     """Makes the copy have these files only; what is equal stays untouched."""
     for folder, _, names in os.walk(TREE):
@@ -75,7 +82,7 @@ def adapt(name, text):
 def prepare(sources, mutants, packages):
     """Writes the copy with all mutants that compile together; gives those that do not, with the compiler's codes:
     number to set. What it found out for an equal tree is kept."""
-    texts = {name: open(os.path.join(ROOT, name), "rb").read() for name in tracked_files()}
+    texts = source_texts()
     name = hashlib.sha256(repr([(m.number, m.key()) for m in mutants]).encode())
     for each in sorted(texts):
         if each.endswith((".rs", ".toml")):

@@ -114,7 +114,7 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
                                                      compartment, is full: delete what is not needed \
                                                      any more, or have the limit raised"
             .to_owned(),
-        (403, RETENTION) => "a retention rule of the bucket keeps the object that stands there: give \
+        (403, RETENTION) => "a retention rule of the bucket keeps the existing object: give \
                              another name, or wait until its time is over"
             .to_owned(),
         (403, "BucketIsReadonly") => "the bucket is the target of a replication, which takes no \
@@ -125,9 +125,9 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
             None => "a policy forbids this call".to_owned(),
         },
         (412, "IfMatchFailed") => "look what replaced it before trying again".to_owned(),
-        (412, _) => "give --force to replace what stands there".to_owned(),
+        (412, _) => "give --force to replace the existing object".to_owned(),
         (429 | 503, _) => {
-            "the service was throttling; --retry-for allows more patience".to_owned()
+            "the service was throttling; --retry-for allows more time".to_owned()
         }
         _ => return None,
     })

@@ -98,8 +98,8 @@ impl Resolving {
                     }
                     _ => outcome::end_unknown(
                         core,
-                        "its answer was lost, the upload is closed, and the object that stands \
-                         there is not what was sent",
+                        "its answer was lost, the upload is closed, and the existing object is not \
+                         what was sent",
                         None,
                     ),
                 }

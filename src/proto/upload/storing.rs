@@ -160,7 +160,7 @@ impl Storing {
             // The size alone proves nothing: another host's stream may have the same.
             _ => self.nothing_found(
                 core,
-                "an answer was lost, and what stands there cannot be compared",
+                "an answer was lost, and the existing object cannot be compared",
             ),
         }
     }
@@ -296,7 +296,7 @@ impl Storing {
         }
         self.nothing_found(
             core,
-            "an answer was lost, its repetition was refused, and no object stands there",
+            "an answer was lost, its repetition was refused, and no object exists",
         )
     }
 
@@ -316,11 +316,11 @@ impl Storing {
             Some(rejection) => {
                 let why =
                     format!("an answer was lost, its repetition refused ({})", rejection.message);
-                let why = format!("{why}, and something else stands there");
+                let why = format!("{why}, and another object exists");
                 return outcome::end_unknown(core, &why, None);
             }
             None => {
-                let why = "its answer was lost, and something else stands there";
+                let why = "its answer was lost, and another object exists";
                 return outcome::end_unknown(core, why, None);
             }
         }

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::evidence::Evidence;
 use crate::retry::{Failure, RetryDecision};
 
-const OLDER_OBJECT: &str = "an older object still stands at its name";
+const OLDER_OBJECT: &str = "an older object still has its name";
 
 /// HEADs of a committed object before a conditional create is tried. Every upload by a principal that
 /// must not read pays for them.
@@ -113,7 +113,7 @@ impl Verifying {
         if self.is_older(core, &object) {
             return self.not_stored(core, OLDER_OBJECT);
         }
-        self.end_unverified(core, "another object stands at its name already")
+        self.end_unverified(core, "another object already has its name")
     }
 
     pub(super) fn on_failure(
@@ -213,7 +213,7 @@ impl Verifying {
                 self.probe(core, ProbeCondition::ObjectWithEtag(previous))
             }
             (ProbeCondition::ObjectWithEtag(_), ..) => {
-                self.end_unverified(core, "another object stands at its name")
+                self.end_unverified(core, "another object has its name")
             }
         }
     }

@@ -155,7 +155,7 @@ fn if_an_object_may_have_existed_before_the_probe_has_the_etag_of_the_commit() {
         other.succeed(abort(), Outcome::Removed);
         assert_eq!(other.error_kind(), ErrorKind::Integrity);
         let text = other.result().as_ref().unwrap_err().to_string();
-        assert!(text.contains("an older object still stands"), "{text}");
+        assert!(text.contains("an older object still has its name"), "{text}");
         // It is a third object.
         let mut third = run();
         third.reject(probe_etag("new"), 412, "IfMatchFailed");
