@@ -134,7 +134,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(RESERVED_DIR)).unwrap();
-        assert!(RunDir::create(dir.path()).is_err());
+        let error = RunDir::create(dir.path()).map(drop).unwrap_err().to_string();
+        assert!(error.ends_with(".ocipipe is not a folder"), "{error}");
         assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
     }
 }

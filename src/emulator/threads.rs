@@ -105,15 +105,20 @@ mod tests {
     #[tokio::test]
     async fn jobs_that_wait_for_each_other_all_run() {
         prepare().unwrap();
-        for _ in 0..5 {
-            let (all, here) = (Arc::new(Barrier::new(9)), Duration::from_secs(60));
-            let jobs: Vec<_> = (0..9)
-                .map(|_| all.clone())
-                .map(|all| spawn(move || all.wait().is_leader()))
-                .collect();
-            for job in jobs {
-                tokio::time::timeout(here, job).await.expect("each job has a thread").unwrap();
-            }
+        const JOBS: usize = 40;
+        let all = Arc::new(Barrier::new(JOBS));
+        let mut jobs = Vec::new();
+        for _ in 0..JOBS {
+            let (all, (started, began)) = (all.clone(), channel());
+            jobs.push(spawn(move || {
+                started.send(()).unwrap();
+                all.wait();
+            }));
+            // No thread is idle that another test has not left.
+            began.recv_timeout(Duration::from_secs(60)).expect("each job has a thread");
+        }
+        for job in jobs {
+            job.await.unwrap();
         }
     }
 

@@ -112,6 +112,26 @@ fn connections_that_bring_nothing_any_more_are_given_back_and_those_that_do_are_
 }
 
 #[test]
+fn connections_that_bring_less_than_five_hundredths_are_not_kept() {
+    let mut controller = Controller::new(64);
+    let (mut sent, mut more) = (0.0, 0);
+    for tick in 1..=1200u32 {
+        let connections = controller.connections();
+        sent += 0.5 * 400.0 * line::MB * (0.91 + 0.045 * f64::from(connections).log2());
+        controller.handle_sample(Sample {
+            at: Duration::from_millis(500) * tick,
+            sent: sent as u64,
+            waited: Duration::from_millis(500) * tick,
+            in_flight: connections,
+            refused: 0,
+        });
+        more += u32::from(connections > 4);
+    }
+    // Those of the trials.
+    assert!((1..400).contains(&more), "{more}");
+}
+
+#[test]
 fn a_fleet_behind_one_limit_shares_it_fairly() {
     let hosts = 200;
     for (most, connection) in [(400, 20.0), (1600, 40.0)] {
