@@ -140,14 +140,15 @@ fn a_second_table_of_contents_is_that_of_pg_dump_17_with_a_file_as_stdout() {
     }
 }
 
+fn ids(some: &[i64]) -> Ids {
+    let mut ids = Ids::default();
+    some.iter().for_each(|id| ids.add(*id));
+    ids
+}
+
 #[test]
 fn a_second_table_of_contents_has_as_many_entries_as_the_first() {
     let with = |count, found| {
-        let ids = |some: &[i64]| {
-            let mut ids = Ids::default();
-            some.iter().for_each(|id| ids.add(*id));
-            ids
-        };
         let found = if found { ids(&[1, 2]) } else { ids(&[1]) };
         PgDump { count, expected: ids(&[1, 2]), found, int_size: 4, ..PgDump::default() }
     };
@@ -161,11 +162,6 @@ fn a_second_table_of_contents_has_as_many_entries_as_the_first() {
 
 #[test]
 fn sets_of_ids_are_equal_whatever_their_order_and_differ_in_any_id() {
-    let ids = |some: &[i64]| {
-        let mut ids = Ids::default();
-        some.iter().for_each(|id| ids.add(*id));
-        ids
-    };
     assert!(ids(&[1, 2, 3]) == ids(&[3, 1, 2]));
     // Sums of ids, of their squares, and of what differs in one high or low bit.
     for other in

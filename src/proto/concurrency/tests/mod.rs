@@ -84,49 +84,44 @@ fn a_slower_producer_costs_no_connection_and_no_buffer_more() {
     }
 }
 
+/// The connections after each tick of half a second on a line that carries `rate(tick, connections)` MB/s, while the
+/// reader waits for the network.
+fn connections_on(ticks: u32, rate: impl Fn(u32, f64) -> f64) -> Vec<u16> {
+    let (mut controller, mut sent) = (Controller::new(64), 0.0);
+    let mut numbers = Vec::new();
+    for tick in 1..=ticks {
+        let connections = controller.connections();
+        sent += 0.5 * line::MB * rate(tick, f64::from(connections));
+        let at = Duration::from_millis(500) * tick;
+        let sent = sent as u64;
+        controller.handle_sample(Sample {
+            at,
+            sent,
+            waited: at,
+            in_flight: connections,
+            refused: 0,
+        });
+        numbers.push(connections);
+    }
+    numbers
+}
+
 #[test]
 fn connections_that_bring_nothing_any_more_are_given_back_and_those_that_do_are_kept() {
-    /// The connections at the end of an hour, of which the second half has another line.
-    fn last(shared: [f64; 2]) -> [u16; 2] {
-        let mut controller = Controller::new(64);
-        let (mut sent, mut numbers) = (0.0, [0; 2]);
-        for tick in 1..=7200u32 {
-            let half = usize::from(tick > 3600);
-            let connections = controller.connections();
-            sent += 0.5 * (20.0 * line::MB * f64::from(connections)).min(shared[half] * line::MB);
-            controller.handle_sample(Sample {
-                at: Duration::from_millis(500) * tick,
-                sent: sent as u64,
-                waited: Duration::from_millis(500) * tick,
-                in_flight: connections,
-                refused: 0,
-            });
-            numbers[half] = connections;
-        }
-        numbers
+    for (later, expected) in [(40.0_f64, 4..=8), (320.0, 16..=24)] {
+        let shared = |tick: u32| -> f64 { if tick > 3600 { later } else { 320.0 } };
+        let numbers =
+            connections_on(7200, |tick, connections| shared(tick).min(20.0 * connections));
+        assert!((16..=24).contains(&numbers[3599]), "{}", numbers[3599]);
+        assert!(expected.contains(&numbers[7199]), "{later}: {}", numbers[7199]);
     }
-    let [before, after] = last([320.0, 40.0]);
-    assert!((16..=24).contains(&before) && (4..=8).contains(&after), "{before}, {after}");
-    let [before, after] = last([320.0, 320.0]);
-    assert!((16..=24).contains(&before) && (16..=24).contains(&after), "{before}, {after}");
 }
 
 #[test]
 fn connections_that_bring_less_than_five_hundredths_are_not_kept() {
-    let mut controller = Controller::new(64);
-    let (mut sent, mut more) = (0.0, 0);
-    for tick in 1..=1200u32 {
-        let connections = controller.connections();
-        sent += 0.5 * 400.0 * line::MB * (0.91 + 0.045 * f64::from(connections).log2());
-        controller.handle_sample(Sample {
-            at: Duration::from_millis(500) * tick,
-            sent: sent as u64,
-            waited: Duration::from_millis(500) * tick,
-            in_flight: connections,
-            refused: 0,
-        });
-        more += u32::from(connections > 4);
-    }
+    let numbers =
+        connections_on(1200, |_, connections| 400.0 * (0.91 + 0.045 * connections.log2()));
+    let more = numbers.iter().filter(|number| **number > 4).count();
     // Those of the trials.
     assert!((1..400).contains(&more), "{more}");
 }
