@@ -268,7 +268,7 @@ async fn a_socks_proxy_gets_a_name_or_an_address_by_its_scheme() {
 #[tokio::test]
 async fn a_client_warns_of_its_proxy_settings_and_of_nothing_else() {
     let scene = scene("http", "", http_proxy).await;
-    assert_eq!(scene.transport.warnings(), [String::new(); 0]);
+    assert!(scene.transport.warnings().is_empty(), "{:?}", scene.transport.warnings());
     let no_proxy = Some(Setting::new("a.example,10.*", "NO_PROXY"));
     let network = NetworkOptions { no_proxy, ..scene.network };
     let transport = Transport::new(&network, Duration::from_secs(20)).unwrap();
