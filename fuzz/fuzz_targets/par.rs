@@ -8,10 +8,12 @@
 use libfuzzer_sys::fuzz_target;
 use proto::par::{GivenNames, ParFile, ParUrl, UploadUri, is_par_url};
 
-/// The segment behind `/p/` of a text; only long ones, which no message has by chance.
+/// The segment behind `/p/` of a text; only long ones of the characters of a secret, which no message has by chance.
 fn secret(text: &str) -> Option<&str> {
     let secret = text.split_once("/p/")?.1.split(['/', '\n']).next()?;
-    (secret.len() > 20 && text.matches(secret).count() == 1).then_some(secret)
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-_%".contains(&byte);
+    let is_long = secret.len() > 20 && secret.bytes().all(is_legal);
+    (is_long && text.matches(secret).count() == 1).then_some(secret)
 }
 
 fn hidden(shown: &str, text: &str) {
