@@ -91,9 +91,9 @@ impl Resolving {
             (ResolveStep::HeadAfterUploadGone, Outcome::Object(meta)) => {
                 let new = core.is_new(&meta);
                 match core.compare(&meta) {
-                    // The upload is gone, the previous object is gone and the size matches. If it is
-                    // unknown which object existed before, the size alone proves nothing.
-                    Comparison::Same(evidence) if new.unwrap_or(evidence.is_strong()) => {
+                    // The upload is gone, and so is the previous object, or none is known. The size alone
+                    // proves nothing: another client can have stored an object of this size meanwhile.
+                    Comparison::Same(evidence) if evidence.is_strong() && new != Some(false) => {
                         outcome::finish_stored(core, meta, evidence, None)
                     }
                     _ => outcome::end_unknown(

@@ -118,6 +118,21 @@ fn an_object_of_the_same_size_does_not_prove_a_commit_if_the_previous_object_is_
     assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
 }
 
+/// Another client has stored an object of this size, and something has aborted the upload.
+#[test]
+fn an_object_of_the_same_size_does_not_prove_a_commit_if_there_was_no_object_before() {
+    for before in [PreviousObject::Nothing, PreviousObject::Object("old".to_owned())] {
+        let mut run =
+            ScriptedRun::committing(UploadConfig { previous_object: before, ..test_config(1, 2) });
+        run.fail(ApiCall::Commit, response_lost());
+        run.wait();
+        run.reject(ApiCall::Head, 404, "");
+        run.reject(ApiCall::ListParts, 404, "UploadNotFound");
+        run.succeed(ApiCall::Head, Outcome::Object(meta_of_size("foreign", 6)));
+        assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+    }
+}
+
 #[test]
 fn an_equal_object_from_before_the_run_does_not_prove_a_commit() {
     for before in [PreviousObject::Unknown, PreviousObject::Object("old".to_owned())] {
