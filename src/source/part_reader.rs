@@ -215,7 +215,8 @@ impl PartReader {
             self.pool.set_limit(limit);
             // Buffers are scarcer than connections without a part: this one is sent as it is.
             let free = limit.saturating_sub(self.pool.outstanding());
-            if self.control.idle() > free && filled > 0 && filled.is_multiple_of(UNIT) {
+            let may_end = filled > 0 && filled.is_multiple_of(UNIT) && self.control.idle() > free;
+            if may_end && self.cut.may_end(at, filled) {
                 break;
             }
             let mut buffer = match self.buffer(chunks.len())? {

@@ -3,9 +3,10 @@
 //! Owns the choice of the first part size and the number of buffers from the user's options and the
 //! available memory, and the growth of later parts. Must not know streams, the buffers in use, or how
 //! much memory the machine has: that is an argument.
-//! Invariants: the size of each part but the last is of the family of `part_layout`, between 10 MiB and
-//! 50 GiB, and not below that of the part before; while a part is filled, the pool has room for that part and one more buffer, so that
-//! reading never waits for memory that only further reading would free.
+//! Invariants: where the service holds no part of the stream yet, the size of each part but the last is of the
+//! family of `part_layout`, between 10 MiB and 50 GiB, and not below that of the part before; while a part is filled,
+//! the pool has room for that part and one more buffer, so that reading never waits for memory that only further
+//! reading would free.
 
 mod held_cut;
 mod memory_fit;

@@ -61,6 +61,13 @@ struct Auto {
     longest: u64,
 }
 
+impl Auto {
+    /// The expected length of the stream, unless the stream is longer by a tenth already.
+    fn expected_beyond(&self, offset: u64) -> Option<u64> {
+        self.expected.filter(|bytes| offset < bytes.saturating_add(bytes / 10))
+    }
+}
+
 impl From<PartPlan> for PartCut {
     /// The parts of the plan, whatever the number of connections is.
     fn from(plan: PartPlan) -> PartCut {
@@ -168,8 +175,7 @@ impl PartCut {
             return planned;
         }
         let buffer = self.buffer_size() as u64;
-        let expected = auto.expected.filter(|bytes| at.offset < bytes.saturating_add(bytes / 10));
-        let least = match expected {
+        let least = match auto.expected_beyond(at.offset) {
             Some(bytes) => bytes / EXPECTED_PARTS,
             None if at.number <= SMALL_PARTS => at.offset / LEAST_SHARE,
             None => return planned,
@@ -179,6 +185,24 @@ impl PartCut {
         let buffers = shared.max(least.div_ceil(buffer));
         let size = planned.min(buffers * buffer / UNIT * UNIT);
         if self.fits(at.number + 1, at.offset + size) { size } else { planned }
+    }
+
+    /// Whether the part that starts at `at` may end after `filled` bytes although the stream goes on: where it
+    /// would not be larger with the most connections, or where the part numbers suffice for a stream of the
+    /// expected length all the same.
+    pub fn may_end(&mut self, at: PartStart, filled: u64) -> bool {
+        let most = self.most_connections().unwrap_or(START);
+        if filled >= self.part_size(at, most) {
+            return true;
+        }
+        let Some(auto) = self.auto.as_ref().filter(|auto| auto.shrinks) else { return false };
+        let Some(bytes) = auto.expected_beyond(at.offset) else { return false };
+        let end = at.offset + filled;
+        let rest = bytes.saturating_add(bytes / 10).saturating_sub(end);
+        let numbers = rest.div_ceil((bytes / EXPECTED_PARTS).max(MIN_SMALL_PART));
+        self.plan.held.size(at.number).is_none()
+            && u64::from(at.number) + numbers <= u64::from(MAX_PARTS - SPLIT_RESERVE)
+            && self.fits(at.number + 1, end)
     }
 
     /// Whether the longest stream fits if part `number` starts at `offset`, and this and all later
@@ -195,6 +219,10 @@ impl PartCut {
         let Some(Auto { largest, longest, shrinks: true, .. }) = self.auto else {
             return at.number;
         };
+        // A part that the service holds has its own size, whatever the parts before it had.
+        if self.plan.held.size(at.number).is_some() {
+            return at.number;
+        }
         if self.ends.is_empty() {
             if self.plan.part_size(1).saturating_mul(u64::from(at.number) - 1) == at.offset
                 && self.plan.part_size(at.number) == self.plan.part_size(1)

@@ -1,5 +1,8 @@
 //! Tests of the cut while the number of connections changes.
 
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
 use proptest::prelude::*;
 
 use super::*;
@@ -27,6 +30,61 @@ fn cut(cut: &mut PartCut, mut choose: impl FnMut(u32) -> u16) -> (Vec<u64>, u64)
         sizes.push(size);
     }
     (sizes, offset)
+}
+
+/// The sizes of a stream whose reader is faster than `connections` equal ones together, with the reader's rule
+/// for a part that ends early: where fewer buffers are free than connections have no part.
+fn cut_by_fast_reader(cut: &mut PartCut, connections: u16, stream: u64) -> Vec<u64> {
+    let buffer = cut.buffer_size() as u64;
+    // When each part in flight is sent, and its buffers: a buffer takes one unit of time.
+    let (mut sending, mut queued) = (BinaryHeap::new(), VecDeque::new());
+    let (mut sizes, mut offset, mut out, mut now) = (Vec::new(), 0, 0, 0);
+    while offset < stream {
+        let at = PartStart { number: sizes.len() as u32 + 1, offset };
+        let (mut filled, left) = (0, stream - offset);
+        while filled < cut.part_size(at, connections).min(left) {
+            let free = cut.buffers_for(at, connections).saturating_sub(out);
+            let idle = usize::from(connections) - sending.len().min(connections.into());
+            let idle = idle.saturating_sub(queued.len());
+            if connections > 4 && filled > 0 && idle > free && cut.may_end(at, filled) {
+                break;
+            }
+            if free > 0 {
+                (filled, out) = (filled + buffer, out + 1);
+                continue;
+            }
+            let Reverse((end, sent)) = sending.pop().expect("a part is in flight");
+            (now, out) = (end, out - sent);
+            if let Some(next) = queued.pop_front() {
+                sending.push(Reverse((now + next, next)));
+            }
+        }
+        assert!(filled > 0, "no number is left at {offset} of {stream}, with {connections}");
+        let buffers = filled.div_ceil(buffer) as usize;
+        match sending.len() < connections.into() {
+            true => sending.push(Reverse((now + buffers, buffers))),
+            false => queued.push_back(buffers),
+        }
+        sizes.push(filled.min(left));
+        offset += filled.min(left);
+    }
+    sizes
+}
+
+#[test]
+fn parts_that_end_early_leave_numbers_for_the_whole_stream() {
+    for available_memory in [16, 64].map(|gib| Some(gib * GIB)) {
+        for connections in [8, 39] {
+            for (expected_size, stream) in
+                [(None, 10 * TIB), (Some(500 * GIB), 500 * GIB), (Some(2 * TIB), 2 * TIB)]
+            {
+                let input = PlanInput { available_memory, expected_size, ..PlanInput::default() };
+                let sizes = cut_by_fast_reader(&mut auto(input), connections, stream);
+                println!("{available_memory:?} {connections} {stream}: {} parts", sizes.len());
+                assert_eq!(sizes.iter().sum::<u64>(), stream);
+            }
+        }
+    }
 }
 
 #[test]
@@ -112,6 +170,23 @@ fn a_continued_upload_keeps_the_sizes_of_its_parts_and_the_length_that_fits() {
         let (sizes, total) = cut(&mut PartCut::new(plan.clone(), &input), |_| connections);
         assert_eq!(sizes[..4_000], [16 * MIB; 4_000]);
         assert_eq!(total, 10 * TIB);
+    }
+}
+
+#[test]
+fn a_continued_upload_of_parts_of_any_sizes_is_cut_where_it_was_with_little_memory_too() {
+    for (gib, seed) in [(8, 1), (16, 2), (64, 3)] {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut held = vec![128 * MIB; 4];
+        held.extend((0..1_600).map(|_| [32, 32, 32, 48][rng.usize(..4)] * MIB));
+        let numbered: Vec<_> = (1..).zip(held.iter().copied()).collect();
+        let input = PlanInput { available_memory: Some(gib * GIB), ..PlanInput::default() };
+        let plan = plan(&input).unwrap().continuing(&numbered);
+        for connections in [4, 39] {
+            let (sizes, total) = cut(&mut PartCut::new(plan.clone(), &input), |_| connections);
+            assert_eq!(sizes[..1_604], held);
+            assert!(total >= plan.max_stream());
+        }
     }
 }
 

@@ -292,7 +292,8 @@ impl AutoRun {
                 self.buffers.retain(|buffer| buffer.strong_count() > 0);
                 self.most_buffers = self.most_buffers.max(self.buffers.len());
                 let free = limit.saturating_sub(self.buffers.len());
-                if self.filled > 0 && self.upload.idle_connections() > free {
+                let may_end = self.filled > 0 && self.upload.idle_connections() > free;
+                if may_end && self.cut.may_end(at, self.filled) {
                     self.end_part(false);
                     continue;
                 }
