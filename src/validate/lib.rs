@@ -110,13 +110,18 @@ impl Format {
         }
     }
 
-    /// Whether the format has a mark at its end that a producer writes once. The other formats consist of
-    /// members that can be concatenated: a stream of them is whole after each member, also if the
-    /// producer was killed before it wrote the next one.
+    /// Whether the format has a mark at its end that a stream has once. Streams of the other formats can be
+    /// joined: such a stream is whole after each of its members, archives or dumps, also if the producer was
+    /// killed before it wrote the next one.
     pub fn proves_its_end(self) -> bool {
         match self {
-            Format::Tar | Format::Zip | Format::PgDump | Format::Sql => true,
-            Format::Gzip | Format::Zstd | Format::Xz | Format::Bzip2 => false,
+            Format::Zip | Format::PgDump => true,
+            Format::Tar
+            | Format::Gzip
+            | Format::Zstd
+            | Format::Xz
+            | Format::Bzip2
+            | Format::Sql => false,
         }
     }
 
