@@ -27,6 +27,9 @@ use proto::error::Error;
 #[cfg(target_os = "linux")]
 const PIPE_SIZES: [usize; 3] = [1 << 20, 512 << 10, 256 << 10];
 
+/// The longest record of a tape in bytes. A read with less space than the record fails, and the tape goes on to
+/// the next one.
+const MAX_RECORD: usize = 1 << 20;
 /// Retries of one read for which the kernel has no memory; together they take 60 s.
 const MAX_REFUSALS: u32 = 600;
 const RETRY_INTERVAL: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -180,11 +183,21 @@ impl ByteSource {
         }
     }
 
-    /// Bytes of space that a read needs. A pipe whose writer uses `O_DIRECT` returns one packet a
+    /// Bytes of space that a read needs. A tape returns one record a read, and fails if it does not fit. A pipe whose writer uses `O_DIRECT` returns one packet a
     /// read and drops the bytes that do not fit, and its reader cannot detect such a pipe. A packet
     /// is written into one page and holds no more than that.
     pub(super) fn min_space(&self) -> usize {
-        if self.is_file() { 1 } else { PIPE_BUF.max(rustix::param::page_size()) }
+        match self.kind {
+            FileType::CharacterDevice => MAX_RECORD,
+            _ if self.is_file() => 1,
+            _ => PIPE_BUF.max(rustix::param::page_size()),
+        }
+    }
+
+    /// How often a read is repeated for which the kernel has no memory. A tape has the same error for a record that
+    /// is longer than the space, and has passed it then.
+    fn max_refusals(&self) -> u32 {
+        if self.kind == FileType::CharacterDevice { 0 } else { MAX_REFUSALS }
     }
 
     /// Reads the available bytes; waits for the first of them, or for `stop_rx` to be closed. Bytes
@@ -228,7 +241,7 @@ impl ByteSource {
             if let (Ok(read), Some(left)) = (result, self.remaining.get()) {
                 self.remaining.set(Some(left - read as u64));
             }
-            if result == Err(Errno::NOMEM) && refusals < MAX_REFUSALS {
+            if result == Err(Errno::NOMEM) && self.max_refusals() > refusals {
                 // The kernel has no page for the read, which took no byte.
                 refusals += 1;
                 let mut stop = [PollFd::new(&stop_rx, PollFlags::IN)];
@@ -309,6 +322,19 @@ mod tests {
         for errno in [Errno::IO, Errno::CONNRESET, Errno::ISDIR, Errno::BADF, Errno::STALE] {
             assert_eq!(read_result(Err(errno)), Err(errno));
         }
+    }
+
+    /// A tape passes a record for which a read has no room.
+    #[test]
+    fn a_character_device_gets_room_for_a_record_and_no_read_is_repeated() {
+        let open = |file: std::fs::File| ByteSource::new(file.into(), "the source").unwrap();
+        let device = open(std::fs::File::open("/dev/zero").unwrap());
+        assert_eq!((device.min_space(), device.max_refusals()), (MAX_RECORD, 0));
+        let file = open(tempfile::tempfile().unwrap());
+        assert_eq!((file.min_space(), file.max_refusals()), (1, MAX_REFUSALS));
+        let (reader, _writer) = std::io::pipe().unwrap();
+        let pipe = ByteSource::new(reader.into(), "the pipe").unwrap();
+        assert_eq!((pipe.min_space(), pipe.max_refusals()), (PIPE_BUF, MAX_REFUSALS));
     }
 
     #[cfg(target_os = "linux")]

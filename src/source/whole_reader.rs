@@ -43,7 +43,7 @@ impl ReaderThread {
         bytes: Arc<AtomicU64>,
     ) -> Result<(S, WholeStream), Error> {
         let ReaderThread { worker, stop_rx, stop_tx: _stop_tx } = self;
-        let space = vec![0; READ_SIZE];
+        let space = vec![0; READ_SIZE.max(source.min_space())];
         let reading = WholeReading { source, stop_rx, space, bytes: 0, shared_bytes: bytes, state };
         let read = worker.call(move || reading.read_to_end(update));
         let reading = read.await.unwrap_or_else(|| {
