@@ -128,7 +128,7 @@ mod tests {
         }
         // The connection has been given the whole body of part 3.
         let mut body = RequestBody::new(vec![Bytes::from_static(b"abc")], BufferCrc::Crc32, None);
-        ended[2].0.start(body.sent());
+        assert!(ended[2].0.start(body.sent()));
         body.frame().await.unwrap().unwrap();
         assert_eq!(tasks.recall_parts(number(2)), Some(number(4)));
         assert_eq!(tasks.recall_parts(number(2)), None);

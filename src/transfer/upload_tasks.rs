@@ -122,6 +122,10 @@ impl UploadTasks {
                     Some(par) => par_requests::perform(&client, par, prepared, &progress).await,
                     None => requests::perform(&client, &location, prepared, &progress).await,
                 };
+                if !progress.end() {
+                    // Its end was reported when it was cancelled.
+                    std::future::pending::<()>().await;
+                }
                 Event::CallDone { call, result }
             })
         };
@@ -140,7 +144,7 @@ impl UploadTasks {
     /// `None` where there is none, or where its first byte has been sent.
     pub(super) fn cancel_unsent_commit(&mut self) -> Option<Event> {
         let (call, SendingTask { task, progress }) = self.commit_task.take()?;
-        if progress.has_started() || task.is_finished() {
+        if !progress.cancel_unsent() {
             return None;
         }
         task.abort();

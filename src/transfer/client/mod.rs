@@ -146,7 +146,10 @@ impl Client {
                 self.prepare(request.clone(), chunks.clone(), size).await?;
             let (body_sent, reused) = (body.sent(), connection.reused);
             let started_at = Instant::now();
-            progress.start(body_sent.clone());
+            if !progress.start(body_sent.clone()) {
+                let text = "the request was cancelled before it was sent".to_owned();
+                return Err(Failure::Transport { kind: TransportError::Connect, text });
+            }
             match connection.exchange(head, body).await {
                 // The service closed an idle connection before a byte was sent. That is no failure
                 // of the service, and the number of idle connections bounds the repetitions.
