@@ -15,6 +15,12 @@ use crate::whole_stream::ExpectedDigest;
 /// the signal arrives here.
 const SIGNAL_HOLD: Now = Now::from_millis(100);
 
+/// An upload has at least one part, and PutObject has headers for the properties.
+fn empty_with_other_letters() -> Error {
+    let what = "the stream is empty, and metadata and dispositions that are not ASCII need a multipart upload";
+    Error::usage(what).with_hint("write them in ASCII, for example percent-encoded")
+}
+
 impl Streaming {
     pub(super) fn on_end_of_stream(mut self, core: &mut Core, end: EndOfStream) -> State {
         core.end = Some(end);
@@ -27,6 +33,9 @@ impl Streaming {
         }
         if bytes == 0 && self.multipart_needed {
             return self.abort(core, resume::empty_stream());
+        }
+        if bytes == 0 && core.config.always_multipart {
+            return self.abort(core, empty_with_other_letters());
         }
         if bytes < core.config.min_size {
             let least = core.config.min_size;

@@ -321,14 +321,21 @@ fn asks_to_wait(event: &Json) -> bool {
     event[2][0] == "response" && !event[2][4].is_null()
 }
 
+/// Whether the stream ends empty in a run that has to be a multipart upload.
+fn is_empty_multipart(config: &Json, event: &Json) -> bool {
+    let may_be_empty = config["allow-empty"] == true;
+    may_be_empty && event[0] == "end" && event[1] == 0 && config["always-multipart"] == true
+}
+
 /// Compares a run, and returns the number of its steps that were compared: those before a response with
-/// `retry-after`, after which the random part of the pause was shorter when the run was recorded.
+/// `retry-after`, after which the random part of the pause was shorter when the run was recorded, and before
+/// the end of an empty stream whose properties headers cannot carry, which was stored by a put then.
 fn replay(run: &Json, transitions: &mut TransitionSet) -> usize {
     let mut upload = Upload::new(config(&run["config"]));
     let mut aborted_id = String::new();
     let steps = run["steps"].as_array().expect("a list");
     for (index, step) in steps.iter().enumerate() {
-        if asks_to_wait(&step[1]) {
+        if asks_to_wait(&step[1]) || is_empty_multipart(&run["config"], &step[1]) {
             return index;
         }
         let now = time(&step[0]);
@@ -362,8 +369,9 @@ fn the_state_machine_returns_the_recorded_actions() {
         compared += replay(&serde_json::from_str(&line).expect("a run is JSON"), &mut transitions);
         runs += 1;
     }
-    // 91 of the runs have a response with `retry-after`.
-    assert_eq!((runs, compared), (4000, 92_639 - 687));
+    // 91 of the runs have a response with `retry-after`: 687 steps follow one. 183 more follow the end of an empty
+    // stream that has to be a multipart upload.
+    assert_eq!((runs, compared), (4000, 92_639 - 687 - 183));
     let missing: Vec<_> =
         TRANSITIONS.iter().filter(|(from, to, _)| !transitions.contains(&(*from, *to))).collect();
     let missing: Vec<_> = missing.into_iter().map(|(from, to, _)| (*from, *to)).collect();

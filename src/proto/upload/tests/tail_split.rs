@@ -151,9 +151,6 @@ fn a_stream_of_one_part_is_a_multipart_upload_if_that_is_configured() {
     let empty = UploadConfig { always_multipart: true, allow_empty: true, ..test_config(1, 2) };
     let mut run = ScriptedRun::new(empty);
     run.handle_event(Event::EndOfStream { bytes: 0, crc32: 0 });
-    assert_eq!(
-        run.calls,
-        [ApiCall::Put],
-        "an empty stream is a put, since an empty part may be rejected"
-    );
+    assert_eq!(run.calls, [], "neither an upload without a part nor headers that are not ASCII");
+    assert_eq!(run.error_kind(), ErrorKind::Usage);
 }
