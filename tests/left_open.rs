@@ -194,14 +194,18 @@ fn a_signal_before_the_stream_is_read_names_the_upload_that_stays_open() {
     let (store, id) = left_open();
     let slow = FaultRule::on(ListMultipartUploadParts, Fault::StallAnswer { ms: None });
     store.server().set_faults(FaultPlan::new().with(slow));
-    let run = store.put("o").arg("--resume").stdin_pipe().start();
+    let checks = "--expect tar --min-size 1GiB --delete-on-mismatch";
+    let run = store.put("o").args("--resume").args(checks).stdin_pipe().start();
     store.wait_until_or_exit(&run, |records, arrived| {
         let listed = records.iter().filter(|r| r.operation == ListMultipartUploads).count() > 1;
         listed && arrived > records.len() as u64
     });
     run.signal(Signal::TERM);
     let done = run.wait_with_open_stdin().fails(143);
-    done.stderr_has(&[&format!("ocipipe put --resume --upload-id {id}"), "is left open"]);
+    let done =
+        done.stderr_has(&[&format!("ocipipe put --resume --upload-id {id}"), "is left open"]);
+    // What this run would have refused is refused by the next one too.
+    done.stderr_has(&["--expect tar", "--min-size 1073741824B", "--delete-on-mismatch"]);
     assert_eq!(store.open_ids(), [id]);
 }
 

@@ -174,6 +174,9 @@ fn resume_options(command: &PutCommand) -> String {
     let options = [
         ("--file", file),
         ("--if-match", if_match),
+        // What the first run would have refused is refused by this one too.
+        ("--expect", command.expect.map(|format| format.option().to_owned())),
+        ("--min-size", command.min_size.map(|bytes| format!("{bytes}B"))),
         ("--checksum", (checksum != "sha256").then_some(checksum)),
         ("--part-size", command.part_size.map(|bytes| format!("{}MiB", bytes / units::MIB))),
         ("--storage-tier", storage_tier),
@@ -191,5 +194,6 @@ fn resume_options(command: &PutCommand) -> String {
     let words = given.chain(digests);
     let words = words.map(|(option, value)| format!(" {option} {}", shell::shell_quote(&value)));
     let identical = if command.identical_ok { " --identical-ok" } else { "" };
-    format!("{}{force}{identical}{suffix}", words.collect::<String>())
+    let delete = if command.delete_on_mismatch { " --delete-on-mismatch" } else { "" };
+    format!("{}{force}{identical}{delete}{suffix}", words.collect::<String>())
 }

@@ -104,7 +104,7 @@ fn expired(at: SystemTime) -> Error {
 /// A warning if a stream of the expected size cannot be uploaded in the time that is left.
 fn late_warning(left: Duration, expected: Option<u64>, bwlimit: Option<u64>) -> Option<String> {
     let rate = bwlimit.unwrap_or(FASTEST).max(1);
-    let takes = Duration::from_secs_f64(expected? as f64 / rate as f64);
+    let takes = Duration::from_secs(expected?.div_ceil(rate));
     let at_this_rate = match bwlimit {
         Some(_) => "at the rate of --bwlimit",
         None => "even at 10 Gbit/s",
@@ -161,5 +161,6 @@ mod tests {
         assert!(!warned(10, Some(1000), Some(101)));
         assert!(!warned(10, Some(1000), None));
         assert!(warned(10, Some(10 << 40), None));
+        assert!(warned(u64::from(u32::MAX), Some(u64::MAX), Some(1)));
     }
 }
