@@ -6,19 +6,23 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use common::run::{Done, ocipipe};
+use common::run::{Done, Ocipipe, ocipipe};
 use common::store::Store;
+use rustix::process::Signal;
 
 const BYTES: &str = "what was stored";
+const REJECTED: &str = "rejected";
 
 /// A server that answers every request for the object with this archival state.
 fn service(state: Option<&'static str>) -> String {
     serve(move |_| state)
 }
 
-/// A server whose object has the archival state that `state` returns for each request line.
+/// A server whose object has the archival state that `state` returns for each request line. Requests for
+/// which that is `REJECTED` get 401.
 fn serve(state: impl Fn(&str) -> Option<&'static str> + Send + Sync + 'static) -> String {
     let state = Arc::new(state);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -41,6 +45,12 @@ fn respond(mut stream: TcpStream, state: &dyn Fn(&str) -> Option<&'static str>) 
     }
     let length = BYTES.len();
     let state = state(String::from_utf8_lossy(&head).lines().next().unwrap_or_default());
+    if state == Some(REJECTED) {
+        let text = "HTTP/1.1 401 Unauthorized\r\nopc-request-id: r\r\ncontent-length: 0\r\n\
+                    connection: close\r\n\r\n";
+        let _ = stream.write_all(text.as_bytes());
+        return;
+    }
     let state = state.map(|state| format!("archival-state: {state}\r\n")).unwrap_or_default();
     let common = format!("etag: e\r\nopc-request-id: r\r\ncontent-length: {length}\r\n{state}");
     let text = if head.starts_with(b"POST ") {
@@ -63,13 +73,29 @@ fn read(state: Option<&'static str>) -> Done {
 }
 
 fn read_from(url: &str, options: &str) -> Done {
-    let store = Store::start();
+    get(&Store::start(), url, options).run()
+}
+
+/// `get` with the API key of the store, from the server at `url`.
+fn get(store: &Store, url: &str, options: &str) -> Ocipipe {
     ocipipe(["get", "oci://backups@ns/it's here"])
         .args(options)
         .arg("--config-file")
         .arg(store.server().config_path())
         .args(&format!("--endpoint {url} --auth-endpoint {url}"))
-        .run()
+}
+
+/// The archival state for each request of a restore whose HEADs from the third on, so many of them, get 401.
+fn rejecting(rejections: usize) -> impl Fn(&str) -> Option<&'static str> {
+    let heads = AtomicUsize::new(0);
+    move |line| match line.starts_with("HEAD ").then(|| heads.fetch_add(1, Ordering::SeqCst)) {
+        Some(0) => Some("Archived"),
+        Some(1) => Some("Restoring"),
+        Some(head) if head - 2 < rejections => Some(REJECTED),
+        // The probe of the credentials, which is no HEAD.
+        None if rejections == usize::MAX && line.starts_with("GET ") => Some(REJECTED),
+        _ => Some("Restored"),
+    }
 }
 
 #[test]
@@ -94,6 +120,24 @@ fn an_archived_object_is_refused_with_the_command_that_restores_it() {
 fn no_restore_is_suggested_for_an_object_that_is_being_restored() {
     let done = read(Some("Restoring")).fails(4).stderr_has(&["being restored", "try again"]);
     done.stderr_lacks("oci os object restore");
+}
+
+#[test]
+fn credentials_that_are_refused_once_do_not_end_the_wait_for_a_restore() {
+    for profile in ["DEFAULT", "SESSION"] {
+        let url = serve(rejecting(1));
+        let done = read_from(&url, &format!("--restore --profile {profile}")).exits(0);
+        assert_eq!(done.stdout, BYTES, "{profile}");
+    }
+}
+
+#[test]
+fn a_stop_ends_a_wait_for_a_restore_whose_credentials_are_refused() {
+    let (store, url) = (Store::start(), serve(rejecting(usize::MAX)));
+    let run = get(&store, &url, "--restore --profile DEFAULT").start();
+    run.wait_for_stderr("are refused");
+    run.signal(Signal::TERM);
+    run.wait_with_open_stdin().exits(143).within_seconds(15);
 }
 
 /// The service takes a moment to report that a restore has begun, and about an hour for it.

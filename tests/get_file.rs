@@ -154,3 +154,38 @@ fn a_missing_object_leaves_no_file() {
     store.ocipipe("get oci://backups/x --file got").run().fails(4);
     assert!(!partial(&store).exists() && !target(&store).exists());
 }
+
+#[test]
+fn a_named_pipe_waits_for_its_reader_and_a_stop_ends_the_wait() {
+    let store = store_with_object();
+    let fifo = store.folder().join("fifo");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, 0o600.into()).unwrap();
+    let get = || {
+        let get = store.ocipipe("get oci://backups/x");
+        get.arg(format!("--file={}", fifo.display())).start()
+    };
+    let run = get();
+    run.wait_for_stderr("waiting for a reader of");
+    run.signal(Signal::TERM);
+    run.wait_with_open_stdin().exits(143).within_seconds(15);
+    let run = get();
+    run.wait_for_stderr("waiting for a reader of");
+    assert_same(&std::fs::read(&fifo).unwrap(), &ramp(LENGTH));
+    run.wait_with_open_stdin().exits(0);
+}
+
+#[test]
+fn a_path_of_stdout_is_stdout_and_not_a_file_to_replace() {
+    let store = store_with_object();
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        let path = store.file("all", "begin\n");
+        let stdout = std::fs::File::options().append(true).open(&path).unwrap();
+        let get = store.ocipipe("get oci://backups/x").arg(format!("--file={name}"));
+        get.stdout_to(stdout).run().exits(0);
+        let expected = [b"begin\n", ramp(LENGTH).as_slice()].concat();
+        assert_same(&std::fs::read(&path).unwrap(), &expected);
+    }
+    let get = store.ocipipe("get oci://backups/x --file=/dev/fd/2");
+    let stderr = std::fs::File::create(store.folder().join("stderr")).unwrap();
+    get.stderr_to(stderr).run().exits(2);
+}

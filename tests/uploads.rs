@@ -8,7 +8,7 @@ use common::run::Done;
 use common::store::{BUCKET, Store};
 use common::stream::{PART, ramp};
 use emulator::Operation::{AbortMultipartUpload, UploadPart};
-use emulator::fault::{Fault, FaultResponse, FaultRule, Trigger};
+use emulator::fault::{Fault, FaultPlan, FaultResponse, FaultRule, Trigger};
 
 /// A store with an open upload of each of these names, created in this order.
 fn with_open_uploads(names: &[&str]) -> Store {
@@ -94,4 +94,25 @@ fn filters_combine_and_an_abort_takes_no_more_than_the_list_shows() {
     assert_eq!(of("list"), ["one"]);
     assert_eq!(of("abort --all"), ["one"]);
     store.assert_no_open_upload();
+}
+
+#[test]
+fn the_age_of_an_upload_is_counted_by_the_clock_of_the_service() {
+    // The local clock is a day ahead.
+    let store = Store::start();
+    store.server().set_clock_offset(-86_400);
+    let refused = Fault::Refuse(FaultResponse::status(400));
+    let unable = Fault::Refuse(FaultResponse::status(403));
+    store.server().set_faults(FaultPlan {
+        faults: vec![
+            FaultRule::on(UploadPart, refused),
+            FaultRule::on(AbortMultipartUpload, unable).when(Trigger::Requests(1)),
+        ],
+    });
+    store.put("running").stdin(ramp(PART + 1)).run().fails(4);
+    assert_eq!(store.server().open_uploads().len(), 1);
+    uploads(&store, "abort --older-than 1h").exits(0);
+    assert_eq!(store.server().open_uploads().len(), 1);
+    uploads(&store, "abort --older-than 0s").exits(0);
+    assert_eq!(store.server().open_uploads().len(), 0);
 }

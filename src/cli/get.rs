@@ -12,6 +12,8 @@ use super::{Environment, value};
 use proto::byte_range::ByteRange;
 use proto::error::Error;
 
+/// The paths of stdout. Opened again, a regular file would be written from its start, or replaced.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
 /// Hours for which a restored object can be read, where the user gives none.
 const DEFAULT_HOURS: u32 = 24;
 /// The most hours that the service takes.
@@ -25,12 +27,13 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
         return Err(Error::usage("--receipt and --uploaded-part-size contradict each other")
             .with_hint("the receipt has the sizes of the parts: leave the other out"));
     }
+    let names_stdout = get.file.as_deref().is_some_and(|file| STDOUT.contains(&file));
     let service = get.service().resolve(environment)?;
     Ok(GetCommand {
         source: RawTarget::of(&get.source, &get.bucket_name, &get.namespace, &get.name)
             .object("SOURCE")?,
-        file: path(environment, get.file.as_deref().filter(|file| *file != "-")),
-        names_stdout: get.file.as_deref() == Some("-"),
+        file: path(environment, get.file.as_deref().filter(|_| !names_stdout)),
+        names_stdout,
         if_match: value::header("--if-match", get.if_match.as_deref())?,
         version_id: value::header("--version-id", get.version_id.as_deref())?,
         range,

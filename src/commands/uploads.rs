@@ -129,10 +129,12 @@ async fn list(
         Some(_) => MaxItems::UploadsOfObject,
         None => MaxItems::UploadsOfBucket,
     };
-    let now = Timestamp::now();
+    // The service has written the times of creation, so that its clock counts and not the local one, which a
+    // response has corrected.
+    let now = || Timestamp::try_from(lookup.service_time()).ok();
     let uploads = list_all(
         max,
-        |upload| matches(upload, command, now),
+        |upload| matches(upload, command, now()),
         |token| async move {
             let request = request::list_uploads(location, token.as_deref());
             lookup.run(Operation::ListUploads, request, parse).await
@@ -141,12 +143,15 @@ async fn list(
     uploads.await.map_err(|failure| failure.error)
 }
 
-/// Whether an upload matches every given filter. One whose age is unknown is never old enough.
-fn matches(upload: &ListedUpload, command: &UploadsCommand, now: Timestamp) -> bool {
+/// Whether an upload matches every given filter at the time `now`. One whose age is unknown is never old
+/// enough.
+fn matches(upload: &ListedUpload, command: &UploadsCommand, now: Option<Timestamp>) -> bool {
     let old_enough = command.older_than.is_none_or(|age| {
         let created = upload.time_created.as_deref().and_then(|text| text.parse().ok());
-        created
-            .and_then(|created: Timestamp| Duration::try_from(now.duration_since(created)).ok())
+        now.zip(created)
+            .and_then(|(now, created): (_, Timestamp)| {
+                Duration::try_from(now.duration_since(created)).ok()
+            })
             .is_some_and(|elapsed| elapsed >= age)
     });
     old_enough

@@ -1,6 +1,6 @@
 //! Waits until an archived object can be read.
 //!
-//! Owns the request that restores it, the pauses between two looks, and the messages about archived
+//! Owns the request that restores it, the pauses between two HeadObject requests, and the messages about archived
 //! objects. Must not know how an object is read. Invariant: an object that is being restored is not
 //! asked for again, and the wait ends after 24 h.
 
@@ -67,6 +67,8 @@ impl<'a> RestoreWait<'a> {
         };
         let now = Instant::now();
         let waiting_since = *self.started_at.get_or_insert(now);
+        // A restore can take longer than a token is valid.
+        self.lookup.set_streaming();
         let accepted = self.accepted_at.is_some_and(|at| now - at < ACCEPTED);
         if archival == Archival::Archived && !accepted {
             self.restore(hours).await?;

@@ -74,8 +74,8 @@ pub(crate) async fn download(
         None => Comparison::of_whole(&meta, &known)?,
         Some(_) => Comparison::of_range(),
     };
-    let sink = Sink::open(worker, file.as_deref(), binding, comparison)?;
     client.set_streaming();
+    let sink = Sink::open(worker, file.as_deref(), binding, comparison, reporter).await?;
     let access = client.access.clone();
     let sink = continue_partial(sink, reporter, &access).await?;
     let kept = sink.kept();

@@ -1,11 +1,11 @@
-//! Small requests that are retried until they are answered, before a stream is read or written.
+//! Small requests, with their retries, before a stream is read or written.
 //!
 //! Owns what the look-ups of a run share: the client, the budget and the history of 404s. Decides
 //! nothing about retries (`proto::retry`), and must not know the stream. Invariant: a look-up ends
 //! within `LOOKUP_TIMEOUT` plus one attempt, unless a 404 that may be spurious is retried.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::term::progress::Reporter;
 use crate::transfer::client::{Client, invalid_response};
@@ -74,6 +74,12 @@ impl LookupError {
         }
     }
 
+    /// The service did not respond, or not otherwise for as long as look-ups are retried.
+    pub(crate) fn is_outage(&self) -> bool {
+        self.cause == FailCause::BudgetExhausted
+            || matches!(self.failure, Failure::Transport { .. })
+    }
+
     /// The last failed attempt.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure
@@ -101,6 +107,16 @@ impl Lookup<'_> {
 
     pub(crate) fn reporter(&self) -> &Reporter {
         self.reporter
+    }
+
+    /// From now on the session waits for valid credentials instead of failing.
+    pub(crate) fn set_streaming(&self) {
+        self.client.set_streaming();
+    }
+
+    /// The time at the service, as far as its responses have shown it.
+    pub(crate) fn service_time(&self) -> SystemTime {
+        self.client.access.service_time()
     }
 
     /// What the responses so far show about the bucket.

@@ -15,6 +15,7 @@ pub(crate) mod lookup;
 mod object_check;
 pub(crate) mod object_reading;
 pub(crate) mod open_uploads;
+mod output_path;
 mod par_requests;
 mod part_buffers;
 mod partial_file;

@@ -15,6 +15,9 @@ use proto::api::{
 use proto::error::{Error, ErrorKind};
 use proto::retry::{self, BucketStatus, NotFoundStreak, Operation};
 
+/// The pause before the next HeadObject during an outage in the wait for a restore.
+const OUTAGE_PAUSE: Duration = Duration::from_secs(5);
+
 /// How an object is read.
 pub(super) struct ObjectRequest<'a> {
     pub location: &'a ObjectLocation,
@@ -99,8 +102,9 @@ async fn head(
             return Err(another_etag(object, None));
         }
         // An outage during the wait for a restore is not the end of it.
-        let outage = restored.has_begun() && failed.final_response().is_none();
-        if outage && !failed.is_ambiguous_not_found() && last_answer.elapsed() < retry_for {
+        let left = retry_for.saturating_sub(last_answer.elapsed());
+        if restored.has_begun() && failed.is_outage() && !left.is_zero() {
+            tokio::time::sleep(OUTAGE_PAUSE.min(left)).await;
             continue;
         }
         if !failed.is_ambiguous_not_found() {

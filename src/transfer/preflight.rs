@@ -170,7 +170,7 @@ fn conflict(
         Precondition::IfMatch(expected) if etag != *expected => {
             let what = format!("{location} has the etag {etag}, not {expected} as --if-match asks");
             Error::new(ErrorKind::Exists, what)
-                .with_hint("look what replaced it before trying again")
+                .with_hint("find out what replaced it before trying again")
         }
         Precondition::IfMatch(_) | Precondition::None => return None,
     };
@@ -180,7 +180,7 @@ fn conflict(
 /// No object is there, where the precondition asks for one.
 fn missing(location: &ObjectLocation, expected: &str) -> Error {
     let what = format!("there is no {location}, and --if-match asks for the etag {expected}");
-    Error::new(ErrorKind::Exists, what).with_hint("look what removed it before trying again")
+    Error::new(ErrorKind::Exists, what).with_hint("find out what removed it before trying again")
 }
 
 /// Whether HeadObject was rejected for a reason that does not concern writing: a policy hides the

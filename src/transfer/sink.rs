@@ -1,7 +1,8 @@
 //! Writes a downloaded object to stdout, or to a file that appears when it is complete.
 //!
 //! Owns the output, on a thread that may block, and the comparison of the written bytes. Must not
-//! know requests. Invariant: a regular file at the given path is never a part of an object.
+//! know requests. Invariants: a regular file at the given path is never a part of an object; `finish` succeeds only
+//! when the output is on the disk, where it is on one.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -10,10 +11,13 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
 
 use super::comparison::{Comparison, ComparisonText};
+use super::output_path::{self, OutputKind};
 use super::partial_file::{Binding, PartialFile};
 use crate::platform::worker::{self, Worker};
+use crate::term::progress::Reporter;
 use proto::error::{Error, ErrorKind};
 
 /// Bytes that are hashed and then written while they are in the cache.
@@ -51,17 +55,28 @@ pub(crate) async fn worker() -> Result<Worker, Error> {
 }
 
 impl Sink {
-    /// Opens the output at `path`, or stdout for `None` and `-`. Fails where the path is a folder,
-    /// where no file can be created and where another run writes it.
-    pub(crate) fn open(
+    /// Opens the output at `path`, or stdout for `None`. Waits for the reader of a named pipe. Fails where the
+    /// path is a folder, where no file can be created, where another run writes it, and where it names a descriptor
+    /// that is a regular file.
+    pub(crate) async fn open(
         worker: Worker,
         path: Option<&Path>,
         binding: Binding,
         comparison: Comparison,
+        reporter: &Reporter,
     ) -> Result<Sink, Error> {
-        let output = match path.filter(|path| *path != Path::new("-")) {
+        let output = match path.map(|path| (path, output_path::kind(path))) {
             None => stdout()?,
-            Some(path) => open(path, binding)?,
+            Some((_, Ok(OutputKind::Regular(path)))) => {
+                Output::Partial(PartialFile::open(&path, binding)?)
+            }
+            Some((path, Ok(OutputKind::Special))) => {
+                let opened = output_path::open_special(path, || {
+                    reporter.info(&format!("waiting for a reader of {}", path.display()));
+                });
+                Output::Special(opened.await.map_err(|error| refused(path, &error))?)
+            }
+            Some((path, Err(error))) => return Err(refused(path, &error)),
         };
         Ok(Sink { worker, state: SinkState { output, comparison, written: 0 } })
     }
@@ -117,8 +132,8 @@ impl Sink {
         Ok(Sink { worker, state })
     }
 
-    /// Compares the digests and moves a file to its path; returns what was compared, for people.
-    /// Fails with `ErrorKind::Integrity` where the digests differ.
+    /// Compares the digests, writes the output to the disk and moves a file to its path; returns what was
+    /// compared, for people. Fails with `ErrorKind::Integrity` where the digests differ.
     pub(crate) async fn finish(self) -> Result<ComparisonText, Error> {
         let Sink { worker, state } = self;
         let finished = worker.call(move || state.finish());
@@ -142,19 +157,17 @@ fn stdout() -> Result<Output, Error> {
     Ok(Output::Stdout(File::from(file)))
 }
 
-fn open(path: &Path, binding: Binding) -> Result<Output, Error> {
-    let refused = |e: io::Error| Error::usage(format!("--file {}: {e}", path.display()));
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Err(refused(io::Error::other("this is a folder"))),
-        Ok(metadata) if !metadata.is_file() => {
-            let file = File::options().write(true).open(path).map_err(refused)?;
-            Ok(Output::Special(file))
-        }
-        _ => {
-            // The file that a link points to is replaced, and not the link.
-            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-            Ok(Output::Partial(PartialFile::open(&path, binding)?))
-        }
+fn refused(path: &Path, error: &io::Error) -> Error {
+    Error::usage(format!("--file {}: {error}", path.display()))
+}
+
+/// Writes what the output has taken to the disk, where it is on one. A full disk or quota behind a network can
+/// be reported only then.
+fn sync(file: &File) -> io::Result<()> {
+    match rustix::fs::fsync(file) {
+        // A pipe, a socket or a terminal.
+        Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::ROFS) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -205,7 +218,10 @@ impl SinkState {
                 partial.finish().map_err(|e| cannot_write(&e))?;
                 Ok(compared)
             }
-            (Ok(compared), Output::Stdout(_) | Output::Special(_)) => Ok(compared),
+            (Ok(compared), Output::Stdout(file) | Output::Special(file)) => {
+                sync(&file).map_err(|e| cannot_write(&e))?;
+                Ok(compared)
+            }
             (Err(error), Output::Partial(partial)) => {
                 partial.delete();
                 Err(error.with_hint(
@@ -252,5 +268,41 @@ fn wait_writable(file: &File) -> io::Result<()> {
     match rustix::event::poll(&mut [PollFd::new(file, PollFlags::OUT)], None) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use super::*;
+
+    /// A handle that takes no fsync.
+    fn without_sync(folder: &Path) -> File {
+        let flags = rustix::fs::OFlags::PATH;
+        File::from(rustix::fs::open(folder, flags, rustix::fs::Mode::empty()).unwrap())
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_written_to_the_disk_is_no_success() {
+        let folder = tempfile::tempdir().unwrap();
+        for output in [Output::Stdout, Output::Special] {
+            let output = output(without_sync(folder.path()));
+            let state = SinkState { output, comparison: Comparison::of_range(), written: 0 };
+            let error = state.finish().err().unwrap();
+            assert!(error.message.starts_with("the object cannot be written: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_output_without_a_disk_needs_no_sync() {
+        let (reader, writer) = io::pipe().unwrap();
+        let (near, _far) = std::os::unix::net::UnixStream::pair().unwrap();
+        let null = File::options().write(true).open("/dev/null").unwrap();
+        for file in [OwnedFd::from(reader), writer.into(), near.into(), null.into()] {
+            sync(&File::from(file)).unwrap();
+        }
+        let file = tempfile::tempfile().unwrap();
+        sync(&File::from(file.as_fd().try_clone_to_owned().unwrap())).unwrap();
     }
 }

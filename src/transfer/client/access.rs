@@ -30,6 +30,11 @@ impl Access {
         }
     }
 
+    /// The time at the service, as far as its responses have shown it; else the local clock.
+    pub(crate) fn service_time(&self) -> SystemTime {
+        self.session().map_or_else(SystemTime::now, Session::signing_date)
+    }
+
     /// The time until the token expires; `None` without a token.
     pub fn token_left(&self) -> Option<Duration> {
         self.session()?.remaining()

@@ -4,7 +4,7 @@
 //! a request is signed unless it is a stream; the credentials are checked after the connection is open.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ use proto::key::KeyError;
 use proto::retry::Failure;
 use proto::sign;
 use proto::token_lifecycle::SigningRequest;
+use proto::units::DisplayTime;
 
 impl Client {
     /// Opens a connection and signs the request for it. The wait for credentials comes first, since
@@ -57,6 +58,11 @@ impl Client {
     }
 }
 
+/// The value of the header `date`; of the year 9999 at the latest, since a server's clock may be anything.
+fn http_date(date: SystemTime) -> String {
+    DisplayTime(date.duration_since(UNIX_EPOCH).unwrap_or_default()).to_string()
+}
+
 /// The headers that sign a request: date, host, digest of the body and authorization. Fails if the key cannot
 /// sign.
 fn sign_request(
@@ -78,10 +84,26 @@ fn sign_request(
             method: request.method,
             path_and_query: target,
             host: Some(authority),
-            date: &httpdate::fmt_http_date(date),
+            date: &http_date(date),
             delegation: credentials.delegation_token.as_ref().map(DelegationToken::secret),
             body: json.map(|bytes| sign::SignedBody { content_type: "application/json", bytes }),
         },
     );
     Ok(headers::owned(signed?.headers))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_time_that_no_http_date_can_express_is_the_last_one_that_it_can() {
+        let end = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+        for date in [end, end + Duration::from_secs(1), end + Duration::from_secs(1 << 40)] {
+            assert_eq!(http_date(date), "Fri, 31 Dec 9999 23:59:59 GMT");
+        }
+        assert_eq!(http_date(UNIX_EPOCH - Duration::from_secs(1)), "Thu, 01 Jan 1970 00:00:00 GMT");
+    }
 }

@@ -3,7 +3,8 @@
 //! Owns its name, its lock and its format. Must not know requests or digests of the service.
 //! Invariants: the file begins with the bytes of the object in their order; the trailer at its end
 //! has the object's etag, the extent, and the number and the CRC-32 of the bytes that are complete.
-//! It is true after every system call, so that a run that was killed at any moment is continued.
+//! It is true after every system call until the complete file is on the disk, so that a run that was killed
+//! before is continued; only while the file is cut to its length and renamed it has no trailer.
 //! No link is followed, and the file belongs to this user and to one run at a time.
 
 use std::ffi::OsString;
@@ -148,17 +149,27 @@ impl PartialFile {
     }
 
     /// Makes the complete file the target. Fails where the file cannot be written to the disk or
-    /// renamed; it stays in its place then.
+    /// renamed; it stays in its place then, with its trailer.
     pub(super) fn finish(mut self) -> io::Result<()> {
-        self.file.set_len(self.binding.extent.length)?;
+        // This can take minutes, in which the run can be stopped: the trailer is there still.
         self.file.sync_all()?;
-        std::fs::rename(&self.path, &self.target)?;
+        if let Err(error) = self.become_target() {
+            let trailer = self.trailer().to_bytes();
+            self.file.write_all_at(&trailer, self.kept)?;
+            return Err(error);
+        }
         self.gone = true;
         if let Ok(folder) = File::open(folder_of(&self.target)) {
             // Not every file system can do this for a folder.
             let _ = folder.sync_all();
         }
         Ok(())
+    }
+
+    fn become_target(&self) -> io::Result<()> {
+        self.file.set_len(self.binding.extent.length)?;
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, &self.target)
     }
 
     /// Removes the file.

@@ -60,6 +60,20 @@ fn what_is_complete_is_kept_and_continued_and_becomes_the_target() {
 }
 
 #[test]
+fn a_complete_file_that_cannot_become_the_target_is_kept_for_the_next_run() {
+    let scene = Scene::new();
+    let mut partial = scene.open("e").unwrap();
+    partial.append(&[1; 100], 100, |_| ()).unwrap();
+    std::fs::create_dir(scene.target()).unwrap();
+    partial.finish().unwrap_err();
+    std::fs::remove_dir(scene.target()).unwrap();
+    let partial = scene.open("e").unwrap();
+    assert_eq!(partial.kept(), 100);
+    partial.finish().unwrap();
+    assert_eq!(std::fs::read(scene.target()).unwrap(), [1; 100]);
+}
+
+#[test]
 fn a_run_that_was_killed_between_two_system_calls_is_continued_from_what_is_complete() {
     let scene = Scene::new();
     let mut partial = scene.open("e").unwrap();

@@ -1,6 +1,7 @@
 //! What `--debug` prints of parts that are cut again or recalled.
 //!
-//! Owns the wording. Must not know the upload.
+//! Owns the wording. Must not know the upload. Invariant: a line has numbers and sizes of parts, and nothing of the
+//! stream.
 
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ pub(super) fn queue_split_message(first: PartNumber, sizes: &[u64]) -> String {
 /// The debug line of a recall.
 pub(super) fn recall_message(first: Option<PartNumber>) -> String {
     match first {
-        Some(first) => format!("the requests of the parts from number {first} on were called off"),
-        None => "no request was called off: their bodies were sent".to_owned(),
+        Some(first) => format!("the requests of the parts from number {first} on were cancelled"),
+        None => "no request was cancelled: their bodies were sent".to_owned(),
     }
 }
 
@@ -43,9 +44,9 @@ mod tests {
         );
         assert_eq!(
             recall_message(Some(first)),
-            "the requests of the parts from number 7 on were called off"
+            "the requests of the parts from number 7 on were cancelled"
         );
-        assert_eq!(recall_message(None), "no request was called off: their bodies were sent");
+        assert_eq!(recall_message(None), "no request was cancelled: their bodies were sent");
         assert_eq!(
             tail_split_message(first, &[5, 4], Duration::from_millis(1250)),
             "the stream has ended: what is left is sent as 2 parts from number 7 on, which saves about \
