@@ -1,5 +1,7 @@
-//! What the program, the tests, the benchmarks and the fuzz targets of this repository use of the modules
-//! within. Not for others: it changes without notice.
+//! What the program, the tests, the benchmarks and the fuzz targets of this repository use of the private modules.
+//!
+//! Owns the list of these names. Must not define anything. Invariant: it is hidden from the documentation, and
+//! changes without notice.
 
 pub use crate::platform::allocator::RetryingAllocator;
 pub use crate::program::run as run_program;

@@ -28,7 +28,10 @@ fn a_closed_stdin_is_refused_before_anything_happens() {
 #[test]
 fn a_closed_stdout_is_refused_before_anything_is_read() {
     let text = refused(&put("</dev/null >&-")).unwrap();
-    assert!(text.starts_with("ocipipe: stdout is closed: nobody would see the result\n"), "{text}");
+    assert!(
+        text.starts_with("ocipipe: stdout is closed: the result cannot be printed\n"),
+        "{text}"
+    );
 }
 
 #[test]

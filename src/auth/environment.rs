@@ -1,7 +1,7 @@
 //! The environment variables and the home folder of the process, as a value.
 //!
-//! Owns every use of their values: `main` captures the value once and passes it on, so that a test can
-//! use its own. Must not know what a variable means. Invariants: a variable that is set but empty
+//! Owns every use of their values: the program and the library capture the value once and pass it on, so
+//! that a test can use its own. Must not know what a variable means. Invariants: a variable that is set but empty
 //! counts as not set; a variable of OCI or ocipipe that is not UTF-8 is an error and never counts
 //! as not set.
 
@@ -211,7 +211,7 @@ impl Defaults {
             return error;
         }
         let keys: Vec<&str> = self.origins.values().map(String::as_str).collect();
-        let note = format!("not on the command line, but said by {}", keys.join(", "));
+        let note = format!("not on the command line; set by {}", keys.join(", "));
         let hint = match &error.hint {
             Some(hint) => format!("{hint}\n  {note}"),
             None => note,

@@ -15,7 +15,7 @@ const GROUPS: [(&str, &str); 9] = [
     ("--bucket-name", "From where to where"),
     ("--force", "Before the commit, and after it"),
     ("--part-size", "Transfer"),
-    ("--retry-for", "Patience"),
+    ("--retry-for", "Timeouts and retries"),
     ("--storage-tier", "The object"),
     ("--progress", "On stderr"),
     ("--metrics-file", "Monitoring"),
@@ -115,7 +115,7 @@ fn render(info: &CommandInfoWithArgs, path: &[String]) -> String {
         }
     }
     if path.is_empty() {
-        out.push_str("\n`ocipipe help COMMAND` tells the options of a command.\n");
+        out.push_str("\n`ocipipe help COMMAND` shows the options of a command.\n");
     }
     if info.flags.iter().any(|flag| kind(flag) == "SIZE") {
         let values = VALUES.map(|(kind, text)| format!("{kind}: {text}"));

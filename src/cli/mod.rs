@@ -147,7 +147,7 @@ fn shell(given: &[String]) -> Result<Shell, Error> {
 /// Adds the line on help to the hint of a usage error.
 fn with_help(error: Error, path: &[String]) -> Error {
     let command: String = path.iter().map(|word| format!(" {word}")).collect();
-    let help = format!("`ocipipe{command} --help` tells how it is written");
+    let help = format!("`ocipipe{command} --help` shows its usage");
     let hint = match &error.hint {
         Some(hint) => format!("{hint}\n  {help}"),
         None => help,

@@ -55,7 +55,7 @@ pub(crate) fn run(command: Command, environment: &Environment) -> Result<(), Err
         }
         Command::ExportSession(command) => session::export(&command, environment)?,
         Command::ImportSession(command) => session::import(&command, environment)?,
-        // `main` handles these without a runtime.
+        // `program::run` handles these without a runtime.
         Command::Completions(_) | Command::Man | Command::Version | Command::Help(_) => {}
         // Handled above.
         Command::Put(_) => {}

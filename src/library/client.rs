@@ -18,9 +18,10 @@ use crate::transfer::client::{Client, Timeouts};
 
 /// How a [`Client`](crate::Client) signs in, and how it reaches the service.
 ///
-/// By default it signs with the profile `DEFAULT` of `~/.oci/config`: with its session token if it names
-/// one, else with its API key. Of the environment it reads `HOME`, and the variables that belong to a way
-/// of signing in, such as `OCI_RESOURCE_PRINCIPAL_VERSION`; not those that stand for options of the
+/// By default it signs with the profile `DEFAULT` of `~/.oci/config`, in the way that `authentication_type`
+/// names there: else with its session token if it names one, else with its API key. Of the environment it
+/// reads `HOME`, `OCI_CONFIG_FILE` and `OCI_REGION`, and the variables that belong to a way of signing in, such
+/// as `OCI_RESOURCE_PRINCIPAL_VERSION` and `OCI_CLI_KEY_FILE`; not those that stand for other options of the
 /// program, such as `OCI_CLI_PROFILE`.
 ///
 /// Each text is checked by [`Client::open`](crate::Client::open).

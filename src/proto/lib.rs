@@ -5,13 +5,14 @@
 //! Invariant: the manifest names no runtime, and no crate that opens a socket or a file; `signal-hook` gives the
 //! names of signals.
 //!
-//! Everything here is a function of its arguments. Time is an argument too: a [`Duration`] since the
+//! Every decision here is a function of its arguments. Time is an argument too: a [`Duration`] since the
 //! run began, or [`token_lifecycle::Clocks`]. Random delays come from a generator with a given seed. So
-//! a test can run a day of an upload in milliseconds, and repeat it exactly.
+//! a test can run a day of an upload in milliseconds, and repeat it exactly. Only new keys, the blinding of
+//! RSA and the secrets of a login use the random numbers of the system.
 //!
 //! There are two state machines, both driven by calls: what happened goes in, what to do comes out.
-//! [`upload`] and [`token_lifecycle`] document the contract and the order of their calls, and the examples
-//! of the crate drive each of them: `fake_service_upload`, `two_tokens` and `sign_request`.
+//! [`upload`] and [`token_lifecycle`] document the contract and the order of their calls, and an example of the
+//! crate drives each of them: `fake_service_upload` and `two_tokens`. The example `sign_request` signs one request.
 //!
 //! | Module | Owns |
 //! |---|---|

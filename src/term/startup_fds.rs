@@ -85,7 +85,7 @@ pub(crate) fn require(fds: RequiredFds) -> Result<(), Error> {
         ));
     }
     if fds.stdout && closed(STDOUT) {
-        return Err(Error::usage("stdout is closed: nobody would see the result")
+        return Err(Error::usage("stdout is closed: the result cannot be printed")
             .with_hint("send it to a file, or to /dev/null"));
     }
     Ok(())

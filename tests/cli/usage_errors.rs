@@ -304,7 +304,7 @@ fn each_usage_error_has_its_own_message() {
         let text = error.hint.unwrap();
         let (hint, help) = text.rsplit_once("\n  ").unwrap_or(("", &text));
         assert_eq!(hint, *expected, "{line}");
-        assert!(help.starts_with("`ocipipe") && help.ends_with("--help` tells how it is written"));
+        assert!(help.starts_with("`ocipipe") && help.ends_with("--help` shows its usage"));
     }
 }
 
@@ -341,7 +341,7 @@ proptest! {
         if let Err(error) = cli::parse(argv, &Environment::default()) {
             prop_assert_eq!(error.kind, ErrorKind::Usage);
             prop_assert!(!error.message.is_empty());
-            prop_assert!(error.hint.is_some_and(|next| next.contains("--help` tells")));
+            prop_assert!(error.hint.is_some_and(|next| next.contains("--help` shows")));
         }
     }
 }

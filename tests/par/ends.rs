@@ -68,7 +68,7 @@ fn single_refusals_in_the_middle_do_not_end_an_upload() {
         ];
         let host = Host::failing(write_only(), rules);
         let done = host.store_stream(LONG, "").exits(0);
-        done.stderr_has(&["may have expired or been deleted, and at times this is a mistake"]);
+        done.stderr_has(&["may have expired or been deleted, and the service sometimes"]);
         assert_same(&host.store.object("x").unwrap(), &ramp(LONG));
     }
 }

@@ -53,7 +53,7 @@ fn an_expired_jwt_is_told_without_a_request_and_awaited_during_an_upload() {
     feed.run.wait_for_stderr("the JWT in");
     feed.run.wait_for_stderr("the credentials have expired");
     feed.write();
-    feed.run.wait_for_stderr("the upload waits since");
+    feed.run.wait_for_stderr("the upload has been waiting since");
     feed.run.wait_for_stderr("let the job write a valid JWT to");
     server.set_outside_jwt_ttl(Duration::from_secs(LONG)).unwrap();
     fs::write(&jwt, fs::read(&current).unwrap()).unwrap();

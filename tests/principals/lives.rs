@@ -142,7 +142,7 @@ fn a_run_of_every_mode_that_waits_names_what_brings_new_credentials_and_goes_on(
         server.set_faults(FaultPlan { faults });
         feed.run.wait_for_stderr("the credentials have expired");
         feed.write();
-        feed.run.wait_for_stderr("the upload waits since");
+        feed.run.wait_for_stderr("the upload has been waiting since");
         feed.run.wait_for_stderr(what_helps(mode));
         server.set_faults(FaultPlan::default());
         server.replace_resource_principal(FilesAfter::Complete).unwrap();

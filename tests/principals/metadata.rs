@@ -277,7 +277,7 @@ fn an_outage_of_the_metadata_service_that_outlasts_a_token_is_survived() {
         }
         feed.run.wait_for_stderr("the credentials have expired");
         feed.write();
-        feed.run.wait_for_stderr("the upload waits since");
+        feed.run.wait_for_stderr("the upload has been waiting since");
         // What brings new credentials.
         feed.run.wait_for_stderr("check that this host reaches its metadata service");
         match outage {

@@ -40,7 +40,7 @@ fn files_that_are_replaced_one_after_the_other_are_taken_up_only_as_a_pair() {
         // The pair in use signs while the files are torn.
         feed.part();
         server.finish_resource_principal().unwrap();
-        feed.run.wait_for_stderr("took up the changed credentials");
+        feed.run.wait_for_stderr("loaded the changed credentials");
         feed.part();
         feed.finish();
         assert_eq!((host.rejected(), host.tokens(Operation::UploadPart).len()), (0, 2));

@@ -92,7 +92,7 @@ fn get_across_a_login() {
     fixture.log_in_with_new_key();
     fixture.copy_key();
     fixture.copy_token();
-    run.wait().exits(0).stderr_has(&["took up the changed credentials from disk"]);
+    run.wait().exits(0).stderr_has(&["loaded the changed credentials from disk"]);
     assert_same(&std::fs::read(file).unwrap(), &ramp(length));
     assert_eq!(fixture.refreshes().len(), 0);
 }

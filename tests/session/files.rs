@@ -66,7 +66,7 @@ fn rotated_for_several_lifetimes() {
             fixture.store_part(&mut stream);
         }
     });
-    fixture.finish(stream, 0).stderr_lacks("waits since");
+    fixture.finish(stream, 0).stderr_lacks("has been waiting since");
     assert_eq!(fixture.refreshes().len(), 0);
 }
 
@@ -90,7 +90,7 @@ fn written_in_pieces() {
             "the new token is used for the next part"
         );
     }
-    fixture.finish(stream, 0).stderr_lacks("waits since");
+    fixture.finish(stream, 0).stderr_lacks("has been waiting since");
     assert_eq!(fixture.refreshes().len(), 0);
 }
 
@@ -110,7 +110,7 @@ fn a_new_login(key_first: [bool; 2]) {
         fixture.store_part(&mut stream);
         assert_eq!(fixture.generations().len(), 1 + done);
     }
-    fixture.finish(stream, 0).stderr_lacks("waits since");
+    fixture.finish(stream, 0).stderr_lacks("has been waiting since");
 }
 
 /// 401s allowed: none.
@@ -135,7 +135,7 @@ fn invalid_for_a_moment() {
     fixture.store_part(&mut stream);
     std::fs::remove_file(fixture.key()).unwrap();
     fixture.store_part(&mut stream);
-    fixture.finish(stream, 0).stderr_lacks("waits since");
+    fixture.finish(stream, 0).stderr_lacks("has been waiting since");
 }
 
 /// A token is rejected long before its expiry, some time after it was replaced.
@@ -174,7 +174,7 @@ fn a_part_is_in_flight() {
     fixture.log_in();
     fixture.copy_token();
     fixture.store.server().revoke(&old);
-    let done = fixture.finish(stream, 1).stderr_lacks("waits since");
+    let done = fixture.finish(stream, 1).stderr_lacks("has been waiting since");
     assert_eq!(fixture.store.requests_of(Operation::UploadPart).len(), 4 + 1, "{}", done.stderr);
 }
 
@@ -194,5 +194,5 @@ fn an_api_key_is_rotated() {
     let rule = FaultRule::on(Operation::UploadPart, spurious).when(Trigger::Requests(1));
     fixture.store.server().set_faults(FaultPlan::new().with(rule));
     fixture.store_part(&mut stream);
-    fixture.finish(stream, 1).stderr_lacks("waits since");
+    fixture.finish(stream, 1).stderr_lacks("has been waiting since");
 }

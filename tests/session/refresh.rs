@@ -133,7 +133,7 @@ fn the_old_token_is_rejected_soon_after() {
     fixture.store_parts(&mut stream, 8);
     let rounds = fixture.refreshes().len();
     assert!(rounds >= 3, "{rounds} refreshes");
-    fixture.finish(stream, 2 * (rounds + 1)).stderr_lacks("waits since");
+    fixture.finish(stream, 2 * (rounds + 1)).stderr_lacks("has been waiting since");
 }
 
 /// Parts that take 2 s, whose token is checked again at their last byte, and tokens of 7 s. For the
@@ -164,7 +164,7 @@ fn auth_service(fault: Fault) {
     let done = fixture.finish(stream, 0);
     // Several failures cause one warning.
     assert_eq!(done.stderr.matches("could not be refreshed").count(), 1, "{}", done.stderr);
-    done.stderr_lacks("waits since");
+    done.stderr_lacks("has been waiting since");
 }
 
 /// A refresh does not extend the session: from the expiry of its token on the upload waits for a
@@ -180,7 +180,7 @@ fn no_more_time() {
     fixture.log_in();
     fixture.copy_token();
     let done = fixture.finish(stream, 0);
-    for once in ["gave no more time to this session", "waits since"] {
+    for once in ["did not extend this session", "has been waiting since"] {
         assert_eq!(done.stderr.matches(once).count(), 1, "{}", done.stderr);
     }
     let count = fixture.store.requests().iter().filter(|r| is_refresh(r)).count();

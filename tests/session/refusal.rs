@@ -34,7 +34,7 @@ fn a_refresh_helps() {
     let done = fixture.finish(stream, 1);
     assert_eq!(fixture.refreshes().len(), 1);
     assert_eq!(done.receipt()["token-refreshes"], 1);
-    done.within_seconds(15).stderr_lacks("waits since");
+    done.within_seconds(15).stderr_lacks("has been waiting since");
 }
 
 /// A login ends the wait within 5 s. 401s allowed: that of the part, and two of probes.
@@ -54,16 +54,21 @@ fn continues_after(fixture: &Fixture, log_in: impl FnOnce(&Fixture)) {
     // Refreshes follow one another with a delay.
     assert!(fixture.refreshes().len() <= 5, "{:#?}", fixture.refreshes());
     for once in [
-        "the upload waits since ",
+        "the upload has been waiting since ",
         "because the credentials are refused",
         "gives up at ",
         "ocipipe session authenticate --profile-name SESSION",
-        "took up the changed credentials from disk",
+        "loaded the changed credentials from disk",
         "the upload goes on",
     ] {
         assert!(done.stderr.contains(once), "{once:?} is missing on stderr:\n{}", done.stderr);
     }
-    assert_eq!(done.stderr.matches("the upload waits since ").count(), 1, "{}", done.stderr);
+    assert_eq!(
+        done.stderr.matches("the upload has been waiting since ").count(),
+        1,
+        "{}",
+        done.stderr
+    );
 }
 
 fn a_new_login_helps() {
@@ -148,6 +153,6 @@ fn the_session_is_over() {
         "this session ends at",
         "because the credentials have expired",
         "ocipipe session authenticate --profile-name SESSION",
-        "took up the changed credentials from disk",
+        "loaded the changed credentials from disk",
     ]);
 }

@@ -112,7 +112,7 @@ fn rejected_at_the_start(life: u64, options: &str, reject: impl FnOnce(&Fixture)
     } else {
         "ocipipe session authenticate --profile-name SESSION"
     };
-    done.stderr_has(&["401", hint]).stderr_lacks("waits since");
+    done.stderr_has(&["401", hint]).stderr_lacks("has been waiting since");
     unread.assert_unread();
     fixture.store.assert_not_stored("x");
 }

@@ -1,6 +1,7 @@
 //! The clocks of a session: the local ones, and what is known of the services' clock.
 //!
-//! Owns every read of a clock. Must not know tokens. Invariant: a time before 1970 counts as 1970.
+//! Owns the date of the last response, and times since 1970. Must not know tokens. Invariant: a time before 1970
+//! counts as 1970.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

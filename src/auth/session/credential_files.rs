@@ -1,7 +1,6 @@
 //! Reads the files that hold credentials: keys, tokens, pass phrases and delegation tokens.
 //!
-//! Owns every read of these files. Must not compare an expiry with
-//! a clock, nor decide what a read error means for the session. Invariant: what a `KeyAndToken` was
+//! Owns every read of these files for a run that signs requests. Must not compare an expiry with a clock, nor decide what a read error means for the session. Invariant: what a `KeyAndToken` was
 //! read from was on disk at the same time, and the token is bound to the key if it names a key.
 
 use std::fmt;

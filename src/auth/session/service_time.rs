@@ -1,7 +1,7 @@
 //! The request that shows the time of a service.
 //!
-//! Owns its form. Must not know the session or what the time is for. Invariant: it is not signed, so that a
-//! clock that is wrong does not spoil it.
+//! Owns its form. Must not know the session or what the time is for. Invariant: it is not signed, so that it
+//! works with a wrong local clock.
 
 use proto::endpoint::Endpoint;
 use proto::principal::AuthCall;

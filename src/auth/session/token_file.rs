@@ -1,6 +1,6 @@
 //! Writes a refreshed token back to its file, under a lock that other ocipipe processes respect.
 //!
-//! Owns every write to the token file and its folder. Must not decide when to write. Invariants:
+//! Owns every write of a refreshed token. Must not decide when to write. Invariants:
 //! the file holds a complete token at every moment, readable by its owner only, and never one that
 //! expires earlier than the token it replaces.
 

@@ -45,7 +45,7 @@ macro_rules! output {
             option progress "HOW" = "auto, bar, log, json or none; auto: a bar on a terminal, else a line every 30 s";
             option log_format "FORMAT" = "text or json: how messages are written; default text";
             switch quiet = "warnings and errors only";
-            switch debug = "write what is sent and received to stderr; also -d";
+            switch debug = "also a line for each request and each decision on the token; also -d";
         } $($then)* }
     };
 }

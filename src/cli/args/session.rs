@@ -5,7 +5,7 @@
 
 use argh::{ArgsInfo, FromArgs};
 
-/// begin a session in a browser, show, refresh or carry it to another host
+/// authenticate in a browser; show, refresh, export or import a session
 #[derive(FromArgs, ArgsInfo, Debug)]
 #[argh(subcommand, name = "session", help_triggers("-h", "--help"))]
 pub(crate) struct SessionArgs {
@@ -80,7 +80,7 @@ args! {
 }
 
 args! {
-    /// tell what the profile's token is and how long it lasts
+    /// show the mode, the identity and the expiry of the credentials
     #[argh(
         name = "show",
         example = "ocipipe session show --profile backup",

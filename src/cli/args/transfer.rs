@@ -49,9 +49,9 @@ args! {
         switch disable_parallel_uploads = "one part in flight";
         switch no_multipart = "one request for the whole stream, which has to fit into --max-memory";
         option max_memory "SIZE" = "bound on all part buffers together; default (N + 1) x part size";
-        option expected_size "SIZE" = "a hint: size the parts for so much from the start";
+        option expected_size "SIZE" = "a hint: choose part sizes for a stream of this length";
         option bwlimit "RATE" = "bytes per second over all parts, such as 20MiB; default: no limit";
-        option retry_for "DURATION" = "how long the upload may stand still before it gives up; default 1h";
+        option retry_for "DURATION" = "longest time without progress before the upload fails; default 1h";
         option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         option storage_tier "TIER" = "tier: Standard, InfrequentAccess or Archive; default: the bucket's";
@@ -65,7 +65,7 @@ args! {
         option opc_sse_kms_key_id "OCID" = "encrypt with this key of the Vault service";
 
         group output;
-        option metrics_file "FILE" = "replace this file by Prometheus text on the run, for node_exporter";
+        option metrics_file "FILE" = "write Prometheus metrics of the run to this file, for node_exporter";
         option metrics_job "NAME" = "label of these metrics; default: the file's name without .prom";
 
         group service;
@@ -105,7 +105,7 @@ args! {
         option max_memory "SIZE" = "bound on all buffers together; default 256MiB, or a quarter of the memory";
         option bwlimit "RATE" = "bytes per second over all requests, such as 20MiB; default: no limit";
 
-        option retry_for "DURATION" = "how long the download may stand still before it gives up; default 1h";
+        option retry_for "DURATION" = "longest time without progress before the download fails; default 1h";
         option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         group output;

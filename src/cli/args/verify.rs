@@ -29,7 +29,7 @@ args! {
         switch restore = "where an archived object has to be read: restore it and wait for that, up to 24 h";
 
         option max_memory "SIZE" = "bound on the buffers of an object that is read; default as for get";
-        option retry_for "DURATION" = "how long reading the object may stand still before it gives up; default 1h";
+        option retry_for "DURATION" = "longest time without progress before reading the object fails; default 1h";
         option stall_timeout "DURATION" = "drop a connection after this time without a byte; default 60s";
 
         group output;

@@ -197,7 +197,7 @@ impl Splitter<'_> {
         if !self.leaf.commands.is_empty() {
             let message = match self.line.path.as_slice() {
                 [] => "no command was given".to_owned(),
-                path => format!("{} needs to be told what to do", path.join(" ")),
+                path => format!("{} needs a subcommand", path.join(" ")),
             };
             return Err(Error::usage(message)
                 .with_hint(format!("there are: {}", subcommand_names(self.leaf))));

@@ -110,7 +110,7 @@ fn each_misuse_has_its_own_message() {
             "",
             "no command was given\n  there are: put, get, verify, uploads, session, serve, completions, man, help",
         ),
-        ("uploads", "uploads needs to be told what to do\n  there are: list, abort"),
+        ("uploads", "uploads needs a subcommand\n  there are: list, abort"),
         ("putt", "there is no command \"putt\"\n  did you mean put?"),
         (
             "session x",

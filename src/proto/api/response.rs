@@ -1,6 +1,6 @@
 //! Responses of the Object Storage API, as typed values.
 //!
-//! Owns every header name and JSON field that the client reads. Must not know what follows from a
+//! Owns the header names and JSON fields of successful responses, but for those of listings. Must not know what follows from a
 //! response: retries are decided elsewhere. Invariant: no bytes from the network cause a panic, and
 //! text taken from them has no control characters.
 

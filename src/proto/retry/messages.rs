@@ -106,7 +106,7 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
             .to_owned(),
         (401, _) => "check the profile, its key and its token: `ocipipe session show`; a new \
                      session token comes from `oci session authenticate`. A region that the tenancy \
-                     is not subscribed to answers so too"
+                     is not subscribed to returns the same status"
             .to_owned(),
         (404, "UploadNotFound" | "ObjectNotFound") => return None,
         (404, code) => not_found_hint(operation, code),
@@ -121,10 +121,10 @@ fn hint_for(operation: Operation, response: &ErrorResponse) -> Option<String> {
                                       writes: write to the bucket it replicates"
             .to_owned(),
         (403, _) => match permissions_for(operation) {
-            Some(permissions) => format!("a policy forbids this call, which takes {permissions}"),
+            Some(permissions) => format!("a policy forbids this call, which needs {permissions}"),
             None => "a policy forbids this call".to_owned(),
         },
-        (412, "IfMatchFailed") => "look what replaced it before trying again".to_owned(),
+        (412, "IfMatchFailed") => "find out what replaced it before trying again".to_owned(),
         (412, _) => "give --force to replace the existing object".to_owned(),
         (429 | 503, _) => {
             "the service was throttling; --retry-for allows more time".to_owned()
@@ -159,7 +159,7 @@ fn not_found_hint(operation: Operation, code: &str) -> String {
     match permissions_for(operation) {
         Some(permissions) => format!(
             "check {names}, and the policy: a missing right has the same answer, and this call \
-             takes {permissions}"
+             needs {permissions}"
         ),
         None => format!("check {names}"),
     }

@@ -112,8 +112,8 @@ impl NotFoundStreak {
         };
         if failure.is_through_par() {
             return format!(
-                "the pre-authenticated request may have expired or been deleted, and at times this is a \
-                 mistake of the service: {bound}"
+                "the pre-authenticated request may have expired or been deleted, and the service sometimes \
+                 returns this response by mistake: {bound}"
             );
         }
         let permission = permissions_for(operation)

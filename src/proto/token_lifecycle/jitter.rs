@@ -1,7 +1,7 @@
-//! The random numbers by which hosts that have the same times act at different ones.
+//! Jitter, so that hosts with equal schedules act at different times.
 //!
-//! Owns the generator. Must not know what is delayed. Invariant: a delay gets no longer, and at most by half
-//! shorter.
+//! Owns the generator. Must not know what is delayed. Invariant: without a seed no time changes, and `shorten`
+//! returns at least half of a delay and at most all of it.
 
 use std::time::Duration;
 

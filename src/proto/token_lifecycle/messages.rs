@@ -143,7 +143,7 @@ fn fmt_not_extended(f: &mut Formatter<'_>, token: TokenName, expires: Duration) 
     let expires = DisplayTime(expires);
     match token {
         TokenName::Session => {
-            write!(f, "the service gave no more time to this session: its token ends at {expires}")
+            write!(f, "the service did not extend this session: its token expires at {expires}")
         }
         token => write!(
             f,
@@ -160,7 +160,7 @@ fn fmt_adopted(
     origin: CredentialOrigin,
 ) -> Result {
     match origin {
-        CredentialOrigin::Files => f.write_str("took up the changed credentials from disk")?,
+        CredentialOrigin::Files => f.write_str("loaded the changed credentials from disk")?,
         CredentialOrigin::Refresh => write!(f, "{token} was refreshed")?,
     }
     match expires {
@@ -190,11 +190,11 @@ fn fmt_files_read(f: &mut Formatter<'_>, found: &FileState) -> Result {
 }
 
 fn fmt_stale(f: &mut Formatter<'_>, stale: NotThisToken) -> Result {
-    f.write_str("a 401 that says nothing of the present credentials: ")?;
+    f.write_str("a 401 that does not concern the current credentials: ")?;
     f.write_str(match stale {
         NotThisToken::Date => "its request was dated by a wrong clock",
         NotThisToken::Replaced => "its request was signed with older ones",
-        NotThisToken::Expired => "they have come to their end meanwhile",
+        NotThisToken::Expired => "they have expired since the request was signed",
     })
 }
 
@@ -218,7 +218,7 @@ fn fmt_waiting(
     };
     write!(
         f,
-        "the upload waits since {} because the credentials {why}; it goes on by itself once there \
+        "the upload has been waiting since {} because the credentials {why}; it goes on by itself once there \
          are new ones, and gives up at {} at the earliest",
         DisplayTime(since),
         DisplayTime(until)

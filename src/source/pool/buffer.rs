@@ -1,4 +1,4 @@
-//! A buffer that is let out.
+//! A buffer in use.
 //!
 //! Owns the return of its memory to the pool. Must not decide how many buffers exist. Invariant: a buffer
 //! returns once, when it and the last slice of its bytes are dropped.

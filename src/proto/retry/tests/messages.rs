@@ -109,7 +109,7 @@ fn a_hint_names_what_the_user_can_do_and_there_is_none_where_nothing_helps() {
     let takes = "OBJECT_CREATE, and OBJECT_OVERWRITE to replace an object";
     let missing = |names: &str| {
         format!(
-            "check {names}, and the policy: a missing right has the same answer, and this call takes \
+            "check {names}, and the policy: a missing right has the same answer, and this call needs \
              {takes}"
         )
     };
@@ -119,10 +119,10 @@ fn a_hint_names_what_the_user_can_do_and_there_is_none_where_nothing_helps() {
         (Namespace, 403, "NotAllowed", "a policy forbids this call"),
         (Put, 404, "NamespaceNotFound", &missing("--namespace (left out, it is looked up)")),
         (Put, 404, "BucketNotFound", &missing("the bucket's name, the namespace and the region")),
-        (Put, 403, "NotAllowed", &format!("a policy forbids this call, which takes {takes}")),
+        (Put, 403, "NotAllowed", &format!("a policy forbids this call, which needs {takes}")),
         (Part, 404, "UploadNotFound", ""),
         (Get, 404, "ObjectNotFound", ""),
-        (Put, 412, "IfMatchFailed", "look what replaced it before trying again"),
+        (Put, 412, "IfMatchFailed", "find out what replaced it before trying again"),
         (Put, 412, "IfNoneMatchFailed", "give --force to replace the existing object"),
         (Part, 429, "TooManyRequests", "the service was throttling; --retry-for allows more time"),
         (

@@ -211,7 +211,7 @@ fn an_error_names_exactly_the_permissions_that_its_call_needs() {
         {
             let hint = error_response(status, code).error(operation, "x").hint.unwrap();
             // The hint names no other permission.
-            let exact = hint.ends_with(&format!(" takes {permissions}"));
+            let exact = hint.ends_with(&format!(" needs {permissions}"));
             assert!(exact, "{operation:?} {code}: {hint}");
         }
     }
@@ -228,7 +228,7 @@ fn the_message_of_a_refused_cleanup_names_the_missing_permission() {
             [(403, "NotAllowed"), (404, "BucketNotFound"), (404, "NotAuthorizedOrNotFound")]
         {
             let message = error_response(status, code).message_with_permissions(operation);
-            let named = message.ends_with(&format!(" takes {permission}"));
+            let named = message.ends_with(&format!(" needs {permission}"));
             assert!(named, "{operation:?} {code}: {message}");
         }
     }

@@ -62,7 +62,7 @@ fn each_event_about_a_refresh_has_its_level_and_names_its_reason() {
         (
             TokenEvent::NotExtended { expires: hour(1) },
             Warning,
-            "the service gave no more time to this session: its token ends at \
+            "the service did not extend this session: its token expires at \
              Thu, 01 Jan 2026 01:00:00 GMT",
         ),
         (
@@ -97,12 +97,12 @@ fn each_event_about_the_credentials_in_use_has_its_level_and_names_what_follows(
         (
             TokenEvent::Adopted { expires: Some(hour(1)), origin: files },
             Info,
-            "took up the changed credentials from disk; valid until Thu, 01 Jan 2026 01:00:00 GMT",
+            "loaded the changed credentials from disk; valid until Thu, 01 Jan 2026 01:00:00 GMT",
         ),
         (
             TokenEvent::Adopted { expires: None, origin: files },
             Info,
-            "took up the changed credentials from disk",
+            "loaded the changed credentials from disk",
         ),
         (
             TokenEvent::Adopted { expires: Some(hour(1)), origin: refresh },
@@ -164,17 +164,17 @@ fn each_event_about_a_rejection_has_its_level_and_names_its_cause() {
         (
             stale(NotThisToken::Date),
             Debug,
-            "a 401 that says nothing of the present credentials: its request was dated by a wrong clock",
+            "a 401 that does not concern the current credentials: its request was dated by a wrong clock",
         ),
         (
             stale(NotThisToken::Replaced),
             Debug,
-            "a 401 that says nothing of the present credentials: its request was signed with older ones",
+            "a 401 that does not concern the current credentials: its request was signed with older ones",
         ),
         (
             stale(NotThisToken::Expired),
             Debug,
-            "a 401 that says nothing of the present credentials: they have come to their end meanwhile",
+            "a 401 that does not concern the current credentials: they have expired since the request was signed",
         ),
         (
             TokenEvent::Probing,
@@ -187,14 +187,14 @@ fn each_event_about_a_rejection_has_its_level_and_names_its_cause() {
         (
             waiting(BlockCause::Expired, "sign in again"),
             Warning,
-            "the upload waits since Thu, 01 Jan 2026 01:00:00 GMT because the credentials have expired; \
+            "the upload has been waiting since Thu, 01 Jan 2026 01:00:00 GMT because the credentials have expired; \
              it goes on by itself once there are new ones, and gives up at \
              Thu, 01 Jan 2026 02:00:00 GMT at the earliest\n  sign in again",
         ),
         (
             waiting(BlockCause::Rejected, ""),
             Warning,
-            "the upload waits since Thu, 01 Jan 2026 01:00:00 GMT because the credentials are refused; \
+            "the upload has been waiting since Thu, 01 Jan 2026 01:00:00 GMT because the credentials are refused; \
              it goes on by itself once there are new ones, and gives up at \
              Thu, 01 Jan 2026 02:00:00 GMT at the earliest",
         ),

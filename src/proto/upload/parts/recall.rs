@@ -77,7 +77,7 @@ impl Parts {
         None
     }
 
-    /// The requests of the parts from `first` on were called off.
+    /// The requests of the parts from `first` on were cancelled.
     pub(crate) fn on_recalled(&mut self, first: Option<PartNumber>) {
         if self.tail != TailState::Recalling {
             return;
