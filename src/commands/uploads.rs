@@ -19,11 +19,13 @@ use crate::transfer::lookup::Lookup;
 use proto::api::{ListedUpload, ObjectLocation, Response, parse_page, request, response};
 use proto::error::{Error, ErrorKind};
 use proto::printable;
-use proto::retry::{LOOKUP_TIMEOUT, Operation};
+use proto::retry::Operation;
 use proto::shell::shell_quote;
 
-/// No limit of its own: `Lookup` bounds the retries of each request.
+/// How long a 404 that may be spurious is retried.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
+/// How long other failures are: a person waits for the list.
+const TRANSIENT_LIMIT: Duration = Duration::from_secs(60);
 /// How long a connection may move no byte, without `--read-timeout`.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -54,9 +56,9 @@ pub(super) async fn uploads(
 ) -> Result<String, Error> {
     let reporter = Arc::new(Reporter::of_messages(command.quiet));
     let stall_timeout = command.service.read_timeout.unwrap_or(STALL_TIMEOUT);
-    let timeouts = Timeouts { retry_for: LOOKUP_TIMEOUT, stall_timeout };
+    let timeouts = Timeouts { retry_for: TRANSIENT_LIMIT, stall_timeout };
     let client = Client::open_session(&command.service, environment, timeouts, &reporter).await?;
-    let lookup = Lookup::new(&client, RETRY_FOR, &reporter);
+    let lookup = Lookup::new(&client, RETRY_FOR, &reporter).with_transient_limit(TRANSIENT_LIMIT);
     let bucket = &command.place;
     let object = bucket.name.as_deref().unwrap_or_default();
     let location = lookup.locate(bucket.namespace.as_deref(), &bucket.bucket, object).await?;

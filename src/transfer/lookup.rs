@@ -2,7 +2,7 @@
 //!
 //! Owns what the look-ups of a run share: the client, the budget and the history of 404s. Decides
 //! nothing about retries (`proto::retry`), and must not know the stream. Invariant: a look-up ends
-//! within `LOOKUP_TIMEOUT` plus one attempt, unless a 404 that may be spurious is retried.
+//! within `--retry-for` plus one attempt.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -21,9 +21,10 @@ use proto::retry::{
 /// Performs the look-ups of one run.
 pub(crate) struct Lookup<'a> {
     client: &'a Client,
-    /// Bounds the retries of a 404 that may be spurious, and other retries where it is shorter than
-    /// `LOOKUP_TIMEOUT`.
+    /// How long a look-up is retried.
     retry_for: Duration,
+    /// How long transient failures are, if that is less.
+    transient_limit: Duration,
     reporter: &'a Reporter,
     history: Mutex<NotFoundHistory>,
 }
@@ -80,6 +81,11 @@ impl LookupError {
             || matches!(self.failure, Failure::Transport { .. })
     }
 
+    /// The service has rejected the credentials of each attempt.
+    pub(crate) fn is_unauthorized(&self) -> bool {
+        self.response().is_some_and(|response| response.status == 401)
+    }
+
     /// The last failed attempt.
     pub(crate) fn failure(&self) -> &Failure {
         &self.failure
@@ -102,7 +108,18 @@ impl Lookup<'_> {
         retry_for: Duration,
         reporter: &'a Reporter,
     ) -> Lookup<'a> {
-        Lookup { client, retry_for, reporter, history: Mutex::default() }
+        Lookup {
+            client,
+            retry_for,
+            transient_limit: retry_for,
+            reporter,
+            history: Mutex::default(),
+        }
+    }
+
+    /// Bounds the retries of transient failures.
+    pub(crate) fn with_transient_limit(self, transient_limit: Duration) -> Self {
+        Lookup { transient_limit, ..self }
     }
 
     pub(crate) fn reporter(&self) -> &Reporter {
@@ -138,7 +155,8 @@ impl Lookup<'_> {
         parse: impl Fn(&Response) -> Result<T, Failure>,
     ) -> Result<T, LookupError> {
         let started_at = Instant::now();
-        let mut context = RetryContext::for_lookup(operation, self.retry_for, Duration::ZERO);
+        let mut context = RetryContext::for_lookup(operation, self.retry_for, Duration::ZERO)
+            .with_transient_limit(self.transient_limit, Duration::ZERO);
         loop {
             let result = self.client.send(request.clone()).await;
             let failure = match result.and_then(|response| parse(&response)) {

@@ -53,7 +53,10 @@ pub(super) fn check_restorable(
 ) -> Result<(), Error> {
     match (archival, object.restore) {
         (Archival::Readable, _) | (_, Some(_)) => Ok(()),
-        (archival, None) => Err(archived_error(object.location, archival)),
+        (archival, None) => {
+            let version_id = object.options.version_id.as_deref();
+            Err(archived_error(object.location, version_id, archival))
+        }
     }
 }
 
@@ -101,9 +104,11 @@ async fn head(
         if failed.response().is_some_and(|response| response.status == 412) {
             return Err(another_etag(object, None));
         }
-        // An outage during the wait for a restore is not the end of it.
+        // An outage during the wait for a restore is not the end of it, and credentials can be accepted again:
+        // the session waits for new ones, and probes the old ones.
         let left = retry_for.saturating_sub(last_answer.elapsed());
-        if restored.has_begun() && failed.is_outage() && !left.is_zero() {
+        let may_pass = failed.is_outage() || failed.is_unauthorized();
+        if restored.has_begun() && may_pass && !left.is_zero() {
             tokio::time::sleep(OUTAGE_PAUSE.min(left)).await;
             continue;
         }

@@ -13,9 +13,8 @@ use super::{
 };
 use crate::error::Error;
 use crate::request_fields::Warning;
+use crate::units::DisplayDuration;
 
-/// The longest time a look-up retries transient failures, whatever `--retry-for` allows.
-pub const LOOKUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// The session ends the wait for credentials by itself; this is a second bound for look-ups.
 const MAX_CREDENTIAL_REFRESHES: u32 = 4;
 
@@ -104,12 +103,17 @@ pub enum FailCause {
 }
 
 impl RetryContext {
-    /// A look-up that starts at `now`. Its budget begins at once: `retry_for`, and at most
-    /// `LOOKUP_TIMEOUT` for transient failures.
+    /// A look-up that starts at `now`. Its budget of `retry_for` begins at once.
     pub fn for_lookup(operation: Operation, retry_for: Duration, now: Duration) -> RetryContext {
-        let budget = RetryBudget::starting_at(retry_for.min(LOOKUP_TIMEOUT), now);
-        let not_found_budget = RetryBudget::starting_at(retry_for, now);
-        RetryContext::new(operation, RunStage::Preflight, budget, not_found_budget)
+        let budget = RetryBudget::starting_at(retry_for, now);
+        RetryContext::new(operation, RunStage::Preflight, budget.clone(), budget)
+    }
+
+    /// Bounds the retries of transient failures, but not those of 404s that may be spurious.
+    #[must_use]
+    pub fn with_transient_limit(self, limit: Duration, now: Duration) -> RetryContext {
+        let limit = limit.min(self.budget.limit());
+        RetryContext { budget: RetryBudget::starting_at(limit, now), ..self }
     }
 
     /// A range of a download. Its budget of `retry_for` begins at the first failure after progress.
@@ -282,7 +286,7 @@ impl RetryContext {
         if silent || std::mem::replace(&mut self.outage_reported, true) {
             return None;
         }
-        let seconds = self.budget.limit().as_secs();
-        warning(format!("{what}; trying again for up to {seconds} s"))
+        let limit = DisplayDuration::prose(self.budget.limit());
+        warning(format!("{what}; trying again for up to {limit}"))
     }
 }

@@ -25,9 +25,7 @@ pub use backoff::{backoff, retry_delay};
 pub use budget::{BudgetState, RetryBudget};
 pub use classify::classify;
 #[doc(hidden)]
-pub use context::{
-    FailCause, LOOKUP_TIMEOUT, Next, NotFoundHistory, Retry, RetryContext, RetryError,
-};
+pub use context::{FailCause, Next, NotFoundHistory, Retry, RetryContext, RetryError};
 pub use not_found_streak::BucketStatus;
 #[doc(hidden)]
 pub use not_found_streak::NotFoundStreak;

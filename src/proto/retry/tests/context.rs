@@ -73,13 +73,20 @@ impl Run {
 }
 
 #[test]
-fn a_look_up_ends_after_sixty_seconds_or_its_shorter_budget_and_warns_once() {
-    for (retry_for, ends) in [(3600, 60), (60, 60), (5, 5)] {
+fn a_look_up_ends_after_its_budget_or_a_shorter_limit_and_warns_once() {
+    for (retry_for, limit, ends, shown) in [
+        (3600, None, 3600, "1 h 0 min"),
+        (60, Some(600), 60, "1 min 0 s"),
+        (600, Some(5), 5, "5 s"),
+    ] {
         let mut run = Run::lookup(Operation::Namespace, retry_for * SECOND);
+        if let Some(limit) = limit {
+            run.context = run.context.with_transient_limit(limit * SECOND, Duration::ZERO);
+        }
         let end = run.until_failed(&failed_connection(), &mut NotFoundHistory::default());
         assert_eq!((end.cause, run.now), (FailCause::BudgetExhausted, ends * SECOND));
         assert!(run.attempts > 3);
-        let warning = format!("x: refused; trying again for up to {ends} s");
+        let warning = format!("x: refused; trying again for up to {shown}");
         assert_eq!(run.warnings, [warning]);
         assert!(run.debug_lines.is_empty());
     }
@@ -87,12 +94,12 @@ fn a_look_up_ends_after_sixty_seconds_or_its_shorter_budget_and_warns_once() {
 
 #[test]
 fn the_budget_of_a_look_up_counts_its_first_attempt() {
-    let mut run = Run::lookup(Operation::Head, 3600 * SECOND);
+    let mut run = Run::lookup(Operation::Head, 60 * SECOND);
     let history = &mut NotFoundHistory::default();
     let end = run.attempt(60 * SECOND, &failed_connection(), history).unwrap();
     assert_eq!(end.cause, FailCause::BudgetExhausted);
     assert!(run.warnings.is_empty());
-    let mut run = Run::lookup(Operation::Head, 3600 * SECOND);
+    let mut run = Run::lookup(Operation::Head, 60 * SECOND);
     assert_eq!(run.attempt(59 * SECOND, &failed_connection(), history), None);
 }
 
