@@ -23,6 +23,9 @@ pub enum Evidence {
     AcknowledgedSize,
     /// Only the size matches: header `content-length`.
     ContentLength,
+    /// The size matches, and the digest of the MD5s that the service has computed of the parts, but no digest
+    /// was computed while reading: the object has these parts, and its bytes were not compared.
+    Composition,
     /// The object was stored through a pre-authenticated request and cannot be read: the digest in the
     /// response to each part, or to the put, matches.
     Parts(Algorithm),
@@ -48,7 +51,7 @@ impl fmt::Display for Evidence {
             }
             Evidence::PartEtags => f.write_str("the etags of the acknowledged parts"),
             Evidence::AcknowledgedSize => f.write_str("the acknowledged size"),
-            Evidence::ContentLength => f.write_str("content-length"),
+            Evidence::ContentLength | Evidence::Composition => f.write_str("content-length"),
             Evidence::Parts(algorithm) => write!(f, "part-{}", algorithm.name().to_lowercase()),
             Evidence::Nothing => f.write_str("none"),
         }

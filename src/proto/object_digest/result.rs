@@ -105,6 +105,7 @@ impl Proof {
             Evidence::PartEtags
             | Evidence::AcknowledgedSize
             | Evidence::ContentLength
+            | Evidence::Composition
             | Evidence::Nothing => Strength::SizeAlone,
         }
     }

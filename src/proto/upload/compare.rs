@@ -87,7 +87,10 @@ impl Core {
         }
         let mut pairs = Vec::new();
         if algorithm != Algorithm::Md5 {
-            let evidence = Evidence::Multipart(Algorithm::Md5);
+            let evidence = match algorithm {
+                Algorithm::None => Evidence::Composition,
+                _ => Evidence::Multipart(Algorithm::Md5),
+            };
             pairs.push((self.whole_md5(), meta.multipart.get(Algorithm::Md5), evidence));
         }
         match algorithm {
