@@ -151,6 +151,28 @@ fn one_that_ignores_sigterm_is_killed_after_five_seconds() {
 }
 
 #[test]
+fn one_that_ignores_sigterm_is_killed_by_a_second_stop() {
+    let store = Store::start();
+    let script = "trap '' TERM; echo started >&2; while :; do sleep 0.1; done";
+    let run = store.put("x").args("-- sh -c").arg(script).start();
+    run.wait_for_stderr("started");
+    let command = run.children()[0].as_raw_nonzero();
+    run.signal(Signal::TERM);
+    run.wait_for_stderr("SIGTERM");
+    // Signals within a second are one stop.
+    std::thread::sleep(Duration::from_millis(1100));
+    run.signal(Signal::TERM);
+    run.wait_with_open_stdin().fails(143);
+    // Nobody may have taken the exit status yet.
+    let stat = || std::fs::read_to_string(format!("/proc/{command}/stat")).unwrap_or_default();
+    let started_at = std::time::Instant::now();
+    while !stat().is_empty() && !stat().contains(") Z ") {
+        assert!(started_at.elapsed() < Duration::from_secs(3), "the command still runs");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn it_is_ended_when_the_upload_fails_and_its_end_is_not_reported_as_the_cause() {
     // A 404 about the bucket would be retried.
     let gone = FaultResponse::status(404).code("UploadNotFound");

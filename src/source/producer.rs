@@ -28,6 +28,17 @@ fn own_variables() -> impl Iterator<Item = OsString> {
     names.filter(|name| name.as_bytes().starts_with(b"OCIPIPE_"))
 }
 
+/// A group that is ended by SIGKILL, if there is one.
+struct KillOnDrop(Option<Pid>);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
+}
+
 /// A started command.
 pub struct Producer {
     name: String,
@@ -130,9 +141,20 @@ impl Producer {
         .with_hint("wait in the command for everything it starts")
     }
 
-    /// Ends the group: SIGTERM, and after 5 s SIGKILL.
+    /// Ends the group at once, by SIGKILL.
+    pub(crate) fn kill(self) {
+        drop(KillOnDrop(self.group));
+    }
+
+    /// Ends the group: SIGTERM, and after 5 s SIGKILL, or when the future is dropped.
     pub(crate) async fn end(mut self) {
         let Some(group) = self.group else { return };
+        let mut guard = KillOnDrop(Some(group));
+        self.terminate(group).await;
+        guard.0 = None;
+    }
+
+    async fn terminate(&mut self, group: Pid) {
         // One SIGTERM only: at a second, some programs skip their cleanup.
         let _ = kill_process_group(group, Signal::TERM);
         let deadline = tokio::time::Instant::now() + SIGTERM_GRACE;

@@ -1,7 +1,8 @@
 //! The end of a run, by itself or by a signal.
 //!
 //! Owns the order in which reader, tasks, open uploads and command end. Must not know the actions of the upload
-//! machine. Invariant: after an immediate stop nothing is waited for.
+//! machine. Invariants: after an immediate stop nothing is waited for; a stop leaves no process of the command's
+//! group.
 
 use super::UploadDriver;
 use super::run_state::RunState;
@@ -30,7 +31,8 @@ impl UploadDriver {
         }
     }
 
-    /// Ends the reader, the tasks and the command. A second signal ends the wait for the command.
+    /// Ends the reader, the tasks and the command. A second signal ends the wait for the command, whose group is
+    /// killed then.
     pub(super) async fn finish(&mut self, run: &mut RunState<'_>) {
         run.reader.stop();
         self.tasks.abort_all();
@@ -38,15 +40,20 @@ impl UploadDriver {
             let (own, messages) = (self.upload.upload_id(), self.upload.messages());
             self.open_uploads.finish(own, messages, run.reporter).await;
         }
-        if let Some(shutdown) = run.producer_shutdown.take()
-            && !run.stop_now
-        {
+        if let Some(producer) = run.producer.take_if(|_| run.stop_now) {
+            producer.kill();
+        }
+        let Some(mut shutdown) = run.producer_shutdown.take() else { return };
+        if !run.stop_now {
             let stopping = run.stops.any();
             tokio::select! {
-                _ = shutdown => {}
+                _ = &mut shutdown => return,
                 () = self.second_signal(run), if stopping => {}
             }
         }
+        // The drop of the task kills the group.
+        shutdown.abort();
+        let _ = shutdown.await;
     }
 
     /// Resolves when a signal asks to leave at once.
