@@ -194,10 +194,16 @@ impl ByteSource {
         }
     }
 
+    /// Whether a read may return one record, so that its space has to be one piece: a driver without vectored
+    /// reads is asked for each piece on its own, and may pass the end of a tape file at the second one.
+    pub(super) fn reads_records(&self) -> bool {
+        self.kind == FileType::CharacterDevice
+    }
+
     /// How often a read is repeated for which the kernel has no memory. A tape has the same error for a record that
     /// is longer than the space, and has passed it then.
     fn max_refusals(&self) -> u32 {
-        if self.kind == FileType::CharacterDevice { 0 } else { MAX_REFUSALS }
+        if self.reads_records() { 0 } else { MAX_REFUSALS }
     }
 
     /// Reads the available bytes; waits for the first of them, or for `stop_rx` to be closed. Bytes
@@ -233,6 +239,7 @@ impl ByteSource {
                     let length = usize::try_from(left).unwrap_or(usize::MAX).min(space.len());
                     rustix::io::read(&self.descriptor, &mut space[..length])
                 }
+                None if overflow.is_empty() => rustix::io::read(&self.descriptor, &mut *space),
                 None => {
                     let mut slices = [IoSliceMut::new(space), IoSliceMut::new(overflow)];
                     rustix::io::readv(&self.descriptor, &mut slices)
@@ -330,11 +337,13 @@ mod tests {
         let open = |file: std::fs::File| ByteSource::new(file.into(), "the source").unwrap();
         let device = open(std::fs::File::open("/dev/zero").unwrap());
         assert_eq!((device.min_space(), device.max_refusals()), (MAX_RECORD, 0));
+        assert!(device.reads_records() && MAX_RECORD >= 1 << 20);
         let file = open(tempfile::tempfile().unwrap());
         assert_eq!((file.min_space(), file.max_refusals()), (1, MAX_REFUSALS));
         let (reader, _writer) = std::io::pipe().unwrap();
         let pipe = ByteSource::new(reader.into(), "the pipe").unwrap();
-        assert_eq!((pipe.min_space(), pipe.max_refusals()), (PIPE_BUF, MAX_REFUSALS));
+        assert!(pipe.min_space() >= PIPE_BUF && !pipe.reads_records());
+        assert_eq!(pipe.max_refusals(), MAX_REFUSALS);
     }
 
     #[cfg(target_os = "linux")]

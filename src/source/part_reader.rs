@@ -299,7 +299,12 @@ impl PartReader {
     /// the space of a whole packet, and the bytes beyond the part are kept for the next one.
     fn read(&mut self, space: &mut [u8]) -> Result<Option<usize>, StopReason> {
         let mut length = self.remainder.copy_into(space);
-        if length == 0 {
+        if length == 0 && self.source.reads_records() {
+            if !self.more_follows()? {
+                return Ok(None);
+            }
+            length = self.remainder.copy_into(space);
+        } else if length == 0 {
             let missing = self.source.min_space().saturating_sub(space.len());
             let overflow = self.remainder.space(missing);
             let Some(read) = read(&self.source, &self.stop_rx, &self.stats, space, overflow)?

@@ -3,9 +3,9 @@
 //! Owns the way to open a device or a pipe. Must not know the object. Invariants: no open blocks; a descriptor of
 //! this process that is a regular file is never replaced by a file of the same name.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,8 +30,9 @@ pub(super) fn kind(path: &Path) -> io::Result<OutputKind> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::Error::other("this is a folder")),
         Ok(metadata) if !metadata.is_file() => Ok(OutputKind::Special),
-        Ok(_) if is_descriptor(path) => Err(io::Error::other(
-            "this descriptor is a regular file, which is replaced as a whole: give its path, or redirect stdout",
+        Ok(metadata) if is_descriptor(path) || is_output(&metadata) => Err(io::Error::other(
+            "stdout, stderr or another descriptor is this file, which would be replaced: leave --file out to \
+             write to stdout",
         )),
         Ok(_) if is_mount(path) => Err(io::Error::other(
             "this file is mounted by itself, so that it cannot be replaced: redirect stdout to it",
@@ -46,6 +47,14 @@ pub(super) fn kind(path: &Path) -> io::Result<OutputKind> {
         }
         Err(error) => Err(error),
     }
+}
+
+/// Whether the file is what stdout or stderr writes to.
+fn is_output(file: &Metadata) -> bool {
+    let is_same = |stat: rustix::io::Result<rustix::fs::Stat>| {
+        stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.dev(), file.ino()))
+    };
+    is_same(rustix::fs::fstat(io::stdout())) || is_same(rustix::fs::fstat(io::stderr()))
 }
 
 /// Whether the path is that of a descriptor of this process.
@@ -124,7 +133,7 @@ mod tests {
         for folder in ["/dev/fd", "/proc/self/fd", "/proc/thread-self/fd"] {
             let path = format!("{folder}/{}", file.as_raw_fd());
             let error = kind(Path::new(&path)).unwrap_err().to_string();
-            assert!(error.starts_with("this descriptor is a regular file"), "{path}: {error}");
+            assert!(error.contains("would be replaced"), "{path}: {error}");
         }
     }
 

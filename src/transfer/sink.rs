@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -164,11 +165,19 @@ fn refused(path: &Path, error: &io::Error) -> Error {
 /// Writes what the output has taken to the disk, where it is on one. A full disk or quota behind a network can
 /// be reported only then.
 fn sync(file: &File) -> io::Result<()> {
-    match rustix::fs::fsync(file) {
+    let kind = file.metadata()?.file_type();
+    let is_on_disk = kind.is_file() || kind.is_block_device();
+    match file.sync_all() {
         // A pipe, a socket or a terminal.
-        Ok(()) | Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::ROFS) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) if !is_on_disk && has_no_sync(&error) => Ok(()),
+        result => result,
     }
+}
+
+fn has_no_sync(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::OPNOTSUPP]
+        .map(Errno::raw_os_error)
+        .contains(&error.raw_os_error().unwrap_or(0))
 }
 
 impl SinkState {

@@ -148,14 +148,16 @@ impl PartialFile {
         Trailer { binding: self.binding.clone(), kept: self.kept, crc: self.crc() }
     }
 
-    /// Makes the complete file the target. Fails where the file cannot be written to the disk or
-    /// renamed; it stays in its place then, with its trailer.
+    /// Makes the complete file the target. Fails where the file cannot be written to the disk, of which nothing
+    /// is kept then, and where it cannot be renamed; it stays in its place then, with its trailer.
     pub(super) fn finish(mut self) -> io::Result<()> {
         // This can take minutes, in which the run can be stopped: the trailer is there still.
-        self.file.sync_all()?;
-        if let Err(error) = self.become_target() {
-            let trailer = self.trailer().to_bytes();
-            self.file.write_all_at(&trailer, self.kept)?;
+        self.sync()?;
+        self.file.set_len(self.binding.extent.length)?;
+        self.sync()?;
+        if let Err(error) = std::fs::rename(&self.path, &self.target) {
+            // The error of the rename matters more than one of this.
+            let _ = self.file.write_all_at(&self.trailer().to_bytes(), self.kept);
             return Err(error);
         }
         self.gone = true;
@@ -166,10 +168,12 @@ impl PartialFile {
         Ok(())
     }
 
-    fn become_target(&self) -> io::Result<()> {
-        self.file.set_len(self.binding.extent.length)?;
-        self.file.sync_all()?;
-        std::fs::rename(&self.path, &self.target)
+    /// Writes the file to the disk. After a failure the kernel shows the pages that it has lost, and reports
+    /// no further error, so that no later run may take them for written.
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_all().inspect_err(|_| {
+            let _ = self.restart();
+        })
     }
 
     /// Removes the file.

@@ -73,6 +73,19 @@ fn a_complete_file_that_cannot_become_the_target_is_kept_for_the_next_run() {
     assert_eq!(std::fs::read(scene.target()).unwrap(), [1; 100]);
 }
 
+/// The kernel reports an error of the disk once, and shows the bytes that it has lost until they leave memory.
+#[test]
+fn nothing_is_kept_of_a_file_that_could_not_be_written_to_the_disk() {
+    let scene = Scene::new();
+    let mut partial = scene.open("e").unwrap();
+    partial.append(&[1; 100], 100, |_| ()).unwrap();
+    let flags = rustix::fs::OFlags::PATH;
+    let without_sync = rustix::fs::open(scene.partial(), flags, rustix::fs::Mode::empty()).unwrap();
+    partial.file = File::from(without_sync);
+    partial.finish().unwrap_err();
+    assert_eq!(scene.names(), Vec::<OsString>::new());
+}
+
 #[test]
 fn a_run_that_was_killed_between_two_system_calls_is_continued_from_what_is_complete() {
     let scene = Scene::new();
