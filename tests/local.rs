@@ -147,3 +147,18 @@ fn many_runs_into_one_folder_do_not_disturb_each_other() {
         assert_same(&std::fs::read(path).unwrap(), &ramp(n));
     }
 }
+
+#[test]
+fn a_namespace_of_an_account_is_refused_before_the_stream_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    for words in ["oci://b@n/x", "oci://b/x --namespace n"] {
+        let put = ocipipe(["put", "--local"]).arg(dir.path()).args(words).args("--force");
+        put.stdin("x").run().fails(2).stderr_has(&["--local and the namespace n contradict"]);
+    }
+    ocipipe(["put", "--local"])
+        .arg(dir.path())
+        .args("oci://b@axlocalstore/x")
+        .stdin("x")
+        .run()
+        .exits(0);
+}

@@ -146,12 +146,12 @@ fn without_a_layout_the_object_is_read_and_every_flipped_byte_is_found() {
     }
     // The given size makes it certain, and one with another number of parts is an error.
     let given = |size: &str, bytes: &[u8]| {
-        verify(&store, "x").arg("--uploaded-part-size").arg(size).stdin(bytes).run()
+        verify(&store, "x").arg("--uploaded-part-size").arg(format!("{size}MiB")).stdin(bytes).run()
     };
     let reads = store.requests_of(GetObject).len();
     let text = "opc-multipart-sha256 over 3 parts of --uploaded-part-size";
     given("11", &bytes).exits(0).stderr_has(&[text]);
-    given("11MiB", &flipped(&bytes, 1)).fails(7);
+    given("11", &flipped(&bytes, 1)).fails(7);
     given("10", &bytes).fails(7);
     given("20", &bytes).fails(2).stderr_has(&["has 25165829 bytes in 3 parts"]);
     assert_eq!(store.requests_of(GetObject).len(), reads, "the object was read");
@@ -241,7 +241,7 @@ fn a_missing_object_and_a_file_that_is_no_receipt_have_codes_of_their_own() {
         ("--receipt no-such-file", 2, "no-such-file"),
         ("--receipt no-receipt", 2, "is not a receipt"),
         ("--receipt -", 2, "stdin"),
-        ("--receipt no-receipt --uploaded-part-size 10", 2, "contradict"),
+        ("--receipt no-receipt --uploaded-part-size 10MiB", 2, "contradict"),
         ("--file no-such-file", 5, "no-such-file"),
         ("--if-match other", 6, "does not have the etag"),
         ("--max-memory 1KiB", 2, "--max-memory"),
@@ -271,7 +271,7 @@ fn an_archived_object_is_compared_by_digests_and_restored_only_where_it_has_to_b
     by_digests_alone(&store, store.ocipipe("verify").arg("--receipt").arg(&receipt).run().exits(0));
     let done = verify(&store, "x").stdin(bytes.clone()).run().fails(4);
     by_digests_alone(&store, done).stderr_has(&["is archived", "--restore", "os object restore"]);
-    let other = verify(&store, "x").args("--uploaded-part-size 11").stdin(flipped(&bytes, 3));
+    let other = verify(&store, "x").args("--uploaded-part-size 11MiB").stdin(flipped(&bytes, 3));
     by_digests_alone(&store, other.run().fails(7));
     let done = verify(&store, "x").args("--restore").stdin(bytes).run().exits(0);
     done.stderr_has(&["is archived", READ_BACK]);

@@ -38,10 +38,7 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
         version_id: value::header("--version-id", get.version_id.as_deref())?,
         range,
         receipt: path(environment, get.receipt.as_deref()),
-        uploaded_part_size: value::size_or_mebibytes(
-            "--uploaded-part-size",
-            get.uploaded_part_size.as_deref(),
-        )?,
+        uploaded_part_size: value::size("--uploaded-part-size", get.uploaded_part_size.as_deref())?,
         encryption_key_file: path(environment, get.encryption_key_file.as_deref()),
         restore: restore(get)?,
         part_size: value::size_or_mebibytes("--part-size", get.part_size.as_deref())?,

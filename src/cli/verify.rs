@@ -39,7 +39,7 @@ pub(super) fn command(
         receipt: path(environment, verify.receipt.as_deref()),
         if_match: value::header("--if-match", verify.if_match.as_deref())?,
         version_id: value::header("--version-id", verify.version_id.as_deref())?,
-        uploaded_part_size: value::size_or_mebibytes(
+        uploaded_part_size: value::size(
             "--uploaded-part-size",
             verify.uploaded_part_size.as_deref(),
         )?,

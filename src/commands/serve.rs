@@ -15,6 +15,7 @@ use crate::platform::signals::Signals;
 use crate::term::stderr::{self, Priority};
 use emulator::{self, NewPar, Server, ServerConfig, ServerOptions, StorageLayout};
 use proto::error::{Error, ErrorKind};
+use proto::object_url::ObjectUrl;
 use proto::shell;
 
 /// If set, every request is written to `requests.jsonl` in the folder of `serve`; for tests as
@@ -170,8 +171,14 @@ fn internal_error(error: io::Error) -> Error {
 }
 
 /// Fails if `put --local` could not store the object; checks what can be checked before writing.
-pub(crate) fn check_options(dir: &Path, bucket: &str, name: &str) -> Result<(), Error> {
-    emulator::check_writable(dir, bucket, name)
+pub(crate) fn check_options(dir: &Path, target: &ObjectUrl) -> Result<(), Error> {
+    if let Some(namespace) = target.namespace.as_deref().filter(|it| *it != Server::NAMESPACE) {
+        let what = format!("--local and the namespace {namespace} contradict each other");
+        return Err(
+            Error::usage(what).with_hint("leave the namespace out: --local uses no account")
+        );
+    }
+    emulator::check_writable(dir, &target.bucket, &target.name)
         .map_err(|reason| Error::usage(format!("--local {}: {reason}", dir.display())))
 }
 

@@ -77,6 +77,9 @@ pub async fn start(options: ServerOptions) -> io::Result<Server> {
 impl Server {
     /// The profile that holds the session token.
     pub const SESSION: &str = state_dir::SESSION;
+    /// The namespace of the one tenancy.
+    #[doc(hidden)]
+    pub const NAMESPACE: &str = state_dir::NAMESPACE;
 
     /// `http://127.0.0.1:PORT`, the endpoint of Object Storage and of the auth service.
     pub fn url(&self) -> String {

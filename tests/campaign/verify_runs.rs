@@ -148,7 +148,7 @@ impl Plan {
             With::Receipt => with_receipt(run),
             With::ReceiptAndStdin => with_receipt(run).args("--file -").stdin(bytes),
             With::PartSizeAndStdin => {
-                run.args(&format!("--uploaded-part-size {}", self.part_size)).stdin(bytes)
+                run.args(&format!("--uploaded-part-size {}MiB", self.part_size)).stdin(bytes)
             }
         }
     }

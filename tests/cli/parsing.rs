@@ -249,7 +249,7 @@ fn verify_reads_stdin_unless_a_file_or_a_receipt_is_given() {
     assert_eq!((plain.stream, plain.receipt), (Some(VerifyStream::Stdin), None));
     assert_eq!((plain.restore, plain.uploaded_part_size, plain.max_memory), (false, None, None));
     assert_eq!(plain.retry_for, Duration::from_secs(3600));
-    let file = verify("verify -bn b --name n --file /f --restore --uploaded-part-size 128");
+    let file = verify("verify -bn b --name n --file /f --restore --uploaded-part-size 128MiB");
     assert_eq!(file.stream, Some(VerifyStream::File("/f".into())));
     assert_eq!((file.restore, file.uploaded_part_size), (true, Some(128 * MIB)));
     let receipt = verify("verify --receipt r.json");
@@ -267,7 +267,7 @@ fn verify_reads_stdin_unless_a_file_or_a_receipt_is_given() {
         "verify",
         "verify --receipt r --namespace ns",
         "verify oci://b/n --receipt -",
-        "verify oci://b/n --receipt r --uploaded-part-size 10",
+        "verify oci://b/n --receipt r --uploaded-part-size 10MiB",
         "verify oci://b/n --max-memory 5",
         "verify oci://b/n --quiet --debug",
         "verify oci://b/n -- cat f",

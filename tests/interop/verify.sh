@@ -38,7 +38,7 @@ scenario_verify_objects_of_the_oci_cli() {
     # Three parts may have 9 to 12 MiB: the object is read.
     verify oci://demo/v/oci-odd --file big || fail "verify parts of 11 MiB"
     grep -q "read back from the service" out || fail "parts of 11 MiB were not read"
-    verify oci://demo/v/oci-odd --file big --uploaded-part-size 11 || fail "--uploaded-part-size"
+    verify oci://demo/v/oci-odd --file big --uploaded-part-size 11MiB || fail "--uploaded-part-size"
     grep -q "$md5 3 parts of --uploaded-part-size" out || fail "not verified by the given size"
 }
 

@@ -24,7 +24,7 @@ args! {
         option receipt "FILE" = "compare with the receipt that put printed; with --file it gives the part sizes";
         option if_match "ETAG" = "only the object with this etag";
         option version_id "ID" = "this version of the object, in a bucket with versioning";
-        option uploaded_part_size "SIZE" = "size of the parts that the object was uploaded in; a bare number is MiB";
+        option uploaded_part_size "SIZE" = "size of the parts that the object was uploaded in";
         option encryption_key_file "PATH" = "decrypt with the base64 AES-256 key in this file (SSE-C)";
         switch restore = "where an archived object has to be read: restore it and wait for that, up to 24 h";
 

@@ -65,7 +65,7 @@ pub(super) async fn put(
     let local = match &command.local {
         Some(dir) => {
             if let Some(url) = command.target.url() {
-                serve::check_options(dir, &url.bucket, &url.name)?;
+                serve::check_options(dir, url)?;
             }
             Some(LocalStore::start(dir).await?)
         }
