@@ -117,6 +117,12 @@ fn an_archived_object_is_refused_with_the_command_that_restores_it() {
 }
 
 #[test]
+fn the_command_that_restores_an_object_names_its_version() {
+    let done = read_from(&service(Some("Archived")), "--version-id v1").fails(4);
+    done.stderr_has(&["--name \"it's here\" --version-id v1`"]);
+}
+
+#[test]
 fn no_restore_is_suggested_for_an_object_that_is_being_restored() {
     let done = read(Some("Restoring")).fails(4).stderr_has(&["being restored", "try again"]);
     done.stderr_lacks("oci os object restore");

@@ -63,7 +63,7 @@ impl<'a> RestoreWait<'a> {
     /// Fails where it is not to be restored, where the service refuses, and after 24 h.
     pub(super) async fn wait(&mut self, archival: Archival) -> Result<(), Error> {
         let Some(hours) = self.hours else {
-            return Err(archived_error(self.location, archival));
+            return Err(archived_error(self.location, self.version_id, archival));
         };
         let now = Instant::now();
         let waiting_since = *self.started_at.get_or_insert(now);
@@ -121,7 +121,11 @@ fn is_conflict(failed: &LookupError) -> bool {
 }
 
 /// The error for an object in the archive tier, with the command that restores it.
-pub(super) fn archived_error(location: &ObjectLocation, archival: Archival) -> Error {
+pub(super) fn archived_error(
+    location: &ObjectLocation,
+    version_id: Option<&str>,
+    archival: Archival,
+) -> Error {
     if archival == Archival::Restoring {
         return Error::service(format!("{location} is archived and being restored")).with_hint(
             "give --restore to wait for it, or try again when it is restored, about an hour after \
@@ -130,7 +134,11 @@ pub(super) fn archived_error(location: &ObjectLocation, archival: Archival) -> E
     }
     let [namespace, bucket, object] = [&location.namespace, &location.bucket, &location.object]
         .map(|name| shell::shell_quote(name));
-    let restore = format!("oci os object restore -ns {namespace} -bn {bucket} --name {object}");
+    let version = version_id.map(|id| format!(" --version-id {}", shell::shell_quote(id)));
+    let restore = format!(
+        "oci os object restore -ns {namespace} -bn {bucket} --name {object}{}",
+        version.unwrap_or_default()
+    );
     Error::service(format!("{location} is archived")).with_hint(format!(
         "give --restore, or restore it first, which takes about an hour, and try again: `{restore}`"
     ))

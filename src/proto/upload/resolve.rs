@@ -96,10 +96,16 @@ impl Resolving {
                     Comparison::Same(evidence) if evidence.is_strong() && new != Some(false) => {
                         outcome::finish_stored(core, meta, evidence, None)
                     }
-                    _ => outcome::end_unknown(
+                    Comparison::Differs(_) => outcome::end_unknown(
                         core,
                         "its answer was lost, the upload is closed, and the existing object is not \
                          what was sent",
+                        None,
+                    ),
+                    _ => outcome::end_unknown(
+                        core,
+                        "its answer was lost, the upload is closed, and nothing shows whether the \
+                         existing object is what was sent",
                         None,
                     ),
                 }
