@@ -188,6 +188,14 @@ fn runs_that_are_killed_at_random_moments_end_in_the_whole_stream() {
     }
 }
 
+#[test]
+fn a_continued_upload_of_an_object_that_exists_is_named_in_quiet_runs_too() {
+    let (store, id) = left_open();
+    store.put("o").args("--force").stdin("another").run().exits(0);
+    let done = store.put("o").args("--resume --quiet").stdin("stream").run().fails(6);
+    names(done, &id);
+}
+
 /// Before the first byte is read, while the parts are listed.
 #[test]
 fn a_signal_before_the_stream_is_read_names_the_upload_that_stays_open() {

@@ -80,6 +80,20 @@ fn the_upload_of_a_stream_with_another_digest_stays_open_only_for_the_run_that_b
 }
 
 #[test]
+fn the_receipt_has_the_sha256_of_the_stream_where_an_option_had_it_computed() {
+    let store = Store::start();
+    let bytes = ramp(PART + 1);
+    let mut hasher = ValueHasher::new(Algorithm::Sha256);
+    hasher.update(&bytes);
+    let hex = hasher.finish().unwrap().hex();
+    let option = format!("--opc-content-sha256 {}", digest(Algorithm::Sha256, &bytes));
+    for checksum in ["sha256", "md5"] {
+        let put = store.put("x").args("--force --checksum").arg(checksum).args(&option);
+        assert_eq!(put.stdin(bytes.clone()).run().exits(0).receipt()["sha256"], hex, "{checksum}");
+    }
+}
+
+#[test]
 fn without_multipart_a_stream_of_any_length_that_fits_is_one_request() {
     let store = Store::start();
     for (length, memory) in

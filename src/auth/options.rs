@@ -190,7 +190,10 @@ impl ServiceOptions {
             ("--profile", self.profile.as_ref().map(|profile| profile.text.clone())),
             ("--config-file", self.config_file.as_ref().map(|path| path.display().to_string())),
             ("--region", given(&self.region)),
-            ("--endpoint", given(&self.endpoint).filter(|url| !url.contains('@'))),
+            ("--endpoint", given(&self.endpoint).filter(without_password)),
+            ("--federation-endpoint", given(&self.federation_endpoint).filter(without_password)),
+            ("--proxy", given(&self.network.proxy).filter(without_password)),
+            ("--cert-bundle", self.given_bundle()),
         ];
         let words = words.into_iter().filter_map(|(option, value)| Some((option, value?)));
         words.map(|(option, value)| format!(" {option} {}", shell_quote(&value))).collect()
@@ -198,16 +201,79 @@ impl ServiceOptions {
 
     /// The same with what only ocipipe has.
     pub(crate) fn own_shell_words(&self) -> String {
-        let auth = self.auth_endpoint.as_ref().filter(|it| it.origin.starts_with("--"));
-        let auth = auth.filter(|it| !it.text.contains('@'));
-        let auth = auth.map(|it| format!(" --auth-endpoint {}", shell_quote(&it.text)));
-        self.shell_words() + &auth.unwrap_or_default()
+        let given = |setting: &Option<Setting>| {
+            setting.as_ref().filter(|it| it.origin.starts_with("--")).map(|it| it.text.clone())
+        };
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let exchange = &self.exchange;
+        let words = [
+            ("--auth-endpoint", given(&self.auth_endpoint).filter(without_password)),
+            ("--exchange-url", given(&exchange.url).filter(without_password)),
+            ("--exchange-client-id", given(&exchange.client_id)),
+            ("--exchange-jwt-file", file(&exchange.jwt_file)),
+            ("--exchange-client-secret-file", file(&exchange.client_secret_file)),
+        ];
+        let words = words.into_iter().filter_map(|(option, value)| Some((option, value?)));
+        let own: String =
+            words.map(|(option, value)| format!(" {option} {}", shell_quote(&value))).collect();
+        let switches = [&self.host_variant.realm_specific, &self.host_variant.dual_stack];
+        let given = switches.into_iter().flatten().filter(|origin| origin.starts_with("--"));
+        // An endpoint is used as it is.
+        let given = given.filter(|_| self.endpoint.is_none());
+        let switches: String = given.map(|option| format!(" {option}")).collect();
+        format!("{}{own}{switches}", self.shell_words())
     }
+
+    /// The certificates of the option.
+    fn given_bundle(&self) -> Option<String> {
+        let bundle = self.network.cert_bundle.as_ref().filter(|it| it.origin.starts_with("--"))?;
+        Some(bundle.paths.first()?.display().to_string())
+    }
+}
+
+/// A URL with a user may have a password.
+fn without_password(url: &String) -> bool {
+    !url.contains('@')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_printed_command_has_what_options_have_set_and_no_password() {
+        let option = |text: &str| Some(Setting::new(text, "--option"));
+        let bundle = |origin: &str| {
+            Some(CertBundle { paths: vec!["/ca it".into()], origin: origin.to_owned() })
+        };
+        let options = |origin: &str, proxy: &str| ServiceOptions {
+            auth_endpoint: option("https://auth"),
+            network: NetworkOptions {
+                cert_bundle: bundle(origin),
+                proxy: option(proxy),
+                ..NetworkOptions::default()
+            },
+            exchange: ExchangeOptions {
+                client_secret_file: Some("/s".into()),
+                ..ExchangeOptions::default()
+            },
+            host_variant: HostVariant {
+                realm_specific: Some("--realm-specific-endpoint".to_owned()),
+                dual_stack: Some("OCI_DUAL_STACK_ENDPOINT_ENABLED".to_owned()),
+            },
+            ..ServiceOptions::default()
+        };
+        assert_eq!(
+            options("--cert-bundle", "http://p:1").own_shell_words(),
+            " --proxy http://p:1 --cert-bundle '/ca it' --auth-endpoint https://auth \
+             --exchange-client-secret-file /s --realm-specific-endpoint"
+        );
+        let secret = options("SSL_CERT_FILE", "http://u:p@p:1");
+        let own = " --auth-endpoint https://auth --exchange-client-secret-file /s";
+        assert_eq!(secret.own_shell_words(), format!("{own} --realm-specific-endpoint"));
+        let endpoint = ServiceOptions { endpoint: option("https://e"), ..secret };
+        assert_eq!(endpoint.own_shell_words(), format!(" --endpoint https://e{own}"));
+    }
 
     #[test]
     fn every_mode_reads_its_own_name() {

@@ -3,9 +3,11 @@
 //! Owns the defaults and the checks of its options. Must not access a file or the service.
 //! Invariant: the command names exactly one object, and no option is silently ignored.
 
+use std::path::Path;
+
 use super::args::GetArgs;
 use super::command::GetCommand;
-use super::put::RETRY_FOR;
+use super::put::{RETRY_FOR, reject_stdin};
 use super::service::{path, stall_timeout};
 use super::target::RawTarget;
 use super::{Environment, value};
@@ -28,6 +30,11 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
             .with_hint("the receipt has the sizes of the parts: leave the other out"));
     }
     let names_stdout = get.file.as_deref().is_some_and(|file| STDOUT.contains(&file));
+    for (option, file) in
+        [("--receipt", &get.receipt), ("--encryption-key-file", &get.encryption_key_file)]
+    {
+        reject_stdin(option, file.as_deref().map(Path::new))?;
+    }
     let service = get.service().resolve(environment)?;
     Ok(GetCommand {
         source: RawTarget::of(&get.source, &get.bucket_name, &get.namespace, &get.name)

@@ -134,10 +134,10 @@ fn source(
 }
 
 /// Fails if the file of an option is stdin, which is the stream.
-fn reject_stdin(option: &str, file: Option<&Path>) -> Result<(), Error> {
+pub(super) fn reject_stdin(option: &str, file: Option<&Path>) -> Result<(), Error> {
     const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
-        Some(file) => Err(Error::usage(format!("{option} {} is the stream", file.display()))
+        Some(file) => Err(Error::usage(format!("{option} {} is stdin", file.display()))
             .with_hint("give it another file: stdin is data only")),
         None => Ok(()),
     }

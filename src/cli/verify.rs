@@ -3,9 +3,11 @@
 //! Owns the defaults and the checks of its options. Must not access a file or the service.
 //! Invariant: the object is named by the options or by a receipt.
 
+use std::path::Path;
+
 use super::args::VerifyArgs;
 use super::command::{VerifyCommand, VerifyStream};
-use super::put::RETRY_FOR;
+use super::put::{RETRY_FOR, reject_stdin};
 use super::service::{path, stall_timeout};
 use super::target::RawTarget;
 use super::{Environment, value};
@@ -32,6 +34,11 @@ pub(super) fn command(
         None if verify.receipt.is_some() => None,
         None => Some(VerifyStream::Stdin),
     };
+    for (option, file) in
+        [("--receipt", &verify.receipt), ("--encryption-key-file", &verify.encryption_key_file)]
+    {
+        reject_stdin(option, file.as_deref().map(Path::new))?;
+    }
     let service = verify.service().resolve(environment)?;
     Ok(VerifyCommand {
         source: source(verify)?,

@@ -44,6 +44,8 @@ const ORIGIN: &str = "the client's configuration";
 
 /// How long a transfer may go without progress, unless configured.
 const RETRY_FOR: Duration = Duration::from_secs(3600);
+/// A longer duration counts as this one, 100 years: clocks cannot add more.
+const MAX_DURATION: Duration = Duration::from_secs(36_500 * 86_400);
 /// How long a connection may go without moving a byte, unless configured.
 const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -123,7 +125,8 @@ impl ClientConfig {
     }
 
     /// Passes warnings about credentials and connections to a function, a line each. The default is to
-    /// discard them: what ends a run is in its error too.
+    /// discard them: what ends a run is in its error too. The function is called while requests wait for it:
+    /// it must return at once, and not panic.
     pub fn on_warning(mut self, warn: impl Fn(&str) + Send + Sync + 'static) -> ClientConfig {
         self.on_warning = Some(Box::new(warn));
         self
@@ -144,8 +147,9 @@ impl fmt::Debug for ClientConfig {
 /// An account at one endpoint. Uploads share its credentials, whose token it refreshes in the background,
 /// and its idle connections.
 ///
-/// It has to be opened and used within a tokio runtime with time and I/O enabled; one thread is enough,
-/// since the connections have threads of their own.
+/// It has to be opened and used within one tokio runtime with time and I/O enabled; one thread is enough,
+/// since the connections have threads of their own. The runtime has to run for as long as the client is used: a
+/// task of it refreshes the token.
 pub struct StorageClient {
     pub(super) transfer: Client,
     pub(super) retry_for: Duration,
@@ -163,8 +167,8 @@ impl StorageClient {
             config;
         options.auth = auth.as_deref().map(AuthMode::parse).transpose()?;
         let timeouts = Timeouts {
-            retry_for: retry_for.unwrap_or(RETRY_FOR),
-            stall_timeout: stall_timeout.unwrap_or(STALL_TIMEOUT),
+            retry_for: retry_for.unwrap_or(RETRY_FOR).min(MAX_DURATION),
+            stall_timeout: stall_timeout.unwrap_or(STALL_TIMEOUT).min(MAX_DURATION),
         };
         let reporter = Reporter::listening(move |heard| {
             if let (Heard::Message { level: Level::Warning, text }, Some(warn)) =

@@ -23,22 +23,27 @@ const CHUNK: usize = 256 * 1024;
 /// The writing end of the pipe.
 pub(super) struct Feed {
     pipe: OwnedFd,
+    /// The reading end too: a write to a pipe that nobody reads would be a SIGPIPE for the caller's process.
+    _output: OwnedFd,
     end: FeedEnd,
 }
 
 /// A source, and what fills it. Fails where the system gives no pipe.
 pub(super) fn pair() -> Result<(ByteSource, Feed), Error> {
-    let failed = |error| Error::new(ErrorKind::Internal, format!("no pipe: {error}"));
-    let (output, pipe) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+    let failed =
+        |error: std::io::Error| Error::new(ErrorKind::Internal, format!("no pipe: {error}"));
+    let (output, pipe) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(std::io::Error::from(error)))?;
     let end = FeedEnd::default();
+    let kept = output.try_clone().map_err(failed)?;
     let source = ByteSource::fed(output, NAME, end.clone())?;
-    Ok((source, Feed { pipe, end }))
+    Ok((source, Feed { pipe, _output: kept, end }))
 }
 
 impl Feed {
     /// Writes the reader's bytes, and then waits to be dropped.
     pub(super) async fn run(self, reader: impl AsyncRead) -> Infallible {
-        let Feed { pipe, end } = self;
+        let Feed { pipe, _output, end } = self;
         match Sender::from_owned_fd(pipe) {
             Ok(mut pipe) => {
                 // `copy` sets the result before the pipe is closed.
@@ -63,7 +68,7 @@ async fn copy(reader: impl AsyncRead, pipe: &mut Sender) -> Result<(), Error> {
         if read == 0 {
             return Ok(());
         }
-        // The other end closes early where the run ends early, with an error of its own.
+        // Where the run ends early, nobody reads the pipe any more, and this waits to be dropped.
         pipe.write_all(&chunk[..read]).await.map_err(|error| {
             Error::source(format!("the pipe from {NAME} failed: {error}")).with_cause(error)
         })?;

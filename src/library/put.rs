@@ -218,7 +218,7 @@ impl PutRequest {
             ..UploadConfig::plain(cut.plan().parallel.into())
         });
         // From here on a stream is read: the session waits for a new token instead of failing.
-        transfer.set_streaming();
+        let _streaming = transfer.streaming();
         transfer.set_probe_request(&request::head_object(&location, &None));
         let (source, feed) = feed::pair()?;
         let expected = self.plan.expected_size;

@@ -157,3 +157,44 @@ async fn a_setting_or_a_name_that_is_not_understood_is_an_error() {
     }
     assert!(store.server.requests().is_empty());
 }
+
+/// The default of SIGPIPE ends a process that writes to a pipe without a reader.
+#[tokio::test]
+async fn the_pipe_of_a_run_that_has_ended_has_a_reader() {
+    let (source, feed) = super::feed::pair().unwrap();
+    drop(source);
+    let never = feed.run(&[7; 3 << 20][..]);
+    let waited = tokio::time::timeout(Duration::from_millis(200), never).await;
+    assert!(waited.is_err(), "the feed waits to be dropped");
+}
+
+#[tokio::test]
+async fn durations_without_end_are_taken() {
+    let store = store().await;
+    let config = || {
+        ClientConfig::new()
+            .config_file(store.server.config_path())
+            .profile(Server::SESSION)
+            .endpoint(store.server.url())
+            .auth_endpoint(store.server.url())
+            .retry_for(Duration::MAX)
+            .stall_timeout(Duration::MAX)
+    };
+    let client = StorageClient::open(config()).await.unwrap();
+    let receipt = put("x").run(&client, &b"stream"[..], pending(), |_| ()).await.unwrap();
+    assert_eq!(receipt.size, 6);
+}
+
+/// Without a stream at stake, rejected credentials end a run at once.
+#[tokio::test]
+async fn a_second_run_whose_credentials_are_rejected_fails_at_its_start_as_the_first_would() {
+    let store = store().await;
+    put("x").run(&store.client, &b"stream"[..], pending(), |_| ()).await.unwrap();
+    let token = std::fs::read_to_string(store.server.token_path()).unwrap();
+    store.server.revoke(token.trim());
+    store.server.set_refresh(emulator::RefreshMode::Unauthorized);
+    let second = put("y").run(&store.client, &b"stream"[..], pending(), |_| ());
+    let second = tokio::time::timeout(Duration::from_secs(60), second).await;
+    let error = second.expect("the run ends").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Credentials);
+}

@@ -5,6 +5,7 @@
 //! metadata service only).
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub(super) struct Connector {
     proxies: ProxySettings,
     timeout: Duration,
     resolver: Resolver,
+    /// The connections that failed after an address had accepted them, and those that were not made.
+    failures: AtomicUsize,
 }
 
 impl Connector {
@@ -57,7 +60,7 @@ impl Connector {
             let shared = shared.clone();
             Box::pin(async move { shared.look_up(host, port).await })
         });
-        Ok(Connector { bundle, tls, proxies, timeout, resolver })
+        Ok(Connector { bundle, tls, proxies, timeout, resolver, failures: AtomicUsize::new(0) })
     }
 
     /// Makes connections without a proxy that trust the same certificates, and is as patient as
@@ -69,7 +72,13 @@ impl Connector {
             proxies: ProxySettings::default(),
             timeout: CONNECT_TIMEOUT.min(stall_timeout),
             resolver: self.resolver.clone(),
+            failures: AtomicUsize::new(0),
         }
+    }
+
+    /// Records that a new connection has failed: the next one tries another address first.
+    pub(super) fn on_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Warnings about the proxy settings.
@@ -95,7 +104,8 @@ impl Connector {
             .parse()
             .map_err(|e| TransportFailure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
         let resolver = self.resolver.clone();
-        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver };
+        let rotation = self.failures.load(Ordering::Relaxed);
+        let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver, rotation };
         let tls = match endpoint.https {
             true => Some(self.tls().map_err(TransportFailure::Local)?),
             false => None,
@@ -111,7 +121,10 @@ impl Connector {
         };
         match connected {
             Ok(io) => Ok((io, activity)),
-            Err(error) => Err(connect_failure(endpoint, error.as_ref())),
+            Err(error) => {
+                self.on_failure();
+                Err(connect_failure(endpoint, error.as_ref()))
+            }
         }
     }
 

@@ -172,11 +172,12 @@ impl Connection<'_> {
         head: RequestHead,
         body: RequestBody,
     ) -> Result<Response, TransportFailure> {
-        let Connection { transport, authority, mut http1, .. } = self;
+        let Connection { transport, authority, mut http1, reused } = self;
         let (sent, mut sink) = (body.sent(), NoSink::of(head.method));
         let request = http_request(head, body)?;
         let stall_timeout = transport.stall_timeout;
         let result = perform(&mut http1, request, &mut sink, None, stall_timeout).await;
+        transport.note_failure(reused, &result);
         transport.keep_if_sound(authority, http1, sent.complete(), result).await
     }
 
@@ -194,7 +195,7 @@ impl Connection<'_> {
         mut sink: S,
         throttle: Option<Arc<Throttle>>,
     ) -> (Option<S>, Result<Response, TransportFailure>) {
-        let Connection { transport, authority, mut http1, .. } = self;
+        let Connection { transport, authority, mut http1, reused } = self;
         let request = match http_request(head, no_body()) {
             Ok(request) => request,
             Err(failure) => return (Some(sink), Err(failure)),
@@ -208,11 +209,19 @@ impl Connection<'_> {
         let Ok((http1, sink, result)) = (&mut task.0).await else {
             return (None, Err(failed_within_itself()));
         };
+        transport.note_failure(reused, &result);
         (Some(sink), transport.keep_if_sound(authority, http1, true, result).await)
     }
 }
 
 impl Transport {
+    /// The next connection tries another address first, if the first exchange of a new one has failed.
+    fn note_failure(&self, reused: bool, result: &Result<Response, TransportFailure>) {
+        if !reused && matches!(result, Err(TransportFailure::Connection { .. })) {
+            self.connector.on_failure();
+        }
+    }
+
     /// Makes a connection idle after a complete exchange. `sent` is whether the whole request was
     /// sent.
     async fn keep_if_sound(

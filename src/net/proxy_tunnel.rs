@@ -25,7 +25,7 @@ use tower_service::Service;
 use super::cert_store::certificate_error;
 use super::error_text;
 use super::proxy::{NameLookup, Proxy, ProxyKind, authority};
-use super::tcp::{BoxError, Tcp};
+use super::tcp::{self, BoxError, Tcp};
 use super::tls_stream::{TlsStream, server_name};
 
 /// A connection, with or without TLS and a proxy.
@@ -186,7 +186,8 @@ impl ProxyConnector {
         let host = match lookup {
             NameLookup::ByProxy => host,
             NameLookup::Local => {
-                let addresses = (self.tcp.resolver)(host, port).await?;
+                let mut addresses = (self.tcp.resolver)(host, port).await?;
+                tcp::rotate(&mut addresses, self.tcp.rotation);
                 let first =
                     addresses.first().ok_or_else(|| io::Error::other("the name has no address"));
                 first?.ip().to_string()

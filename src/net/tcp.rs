@@ -36,6 +36,8 @@ pub(super) struct Tcp {
     pub activity: Arc<Activity>,
     pub timeout: Duration,
     pub resolver: Resolver,
+    /// How far the addresses of a name are rotated before the first one is tried.
+    pub rotation: usize,
 }
 
 impl Service<Uri> for Tcp {
@@ -48,21 +50,30 @@ impl Service<Uri> for Tcp {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let Tcp { activity, timeout, resolver } = self.clone();
+        let Tcp { activity, timeout, resolver, rotation } = self.clone();
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
             let port = uri.port_u16().unwrap_or(match uri.scheme_str() {
                 Some("http") => 80,
                 _ => 443,
             });
-            let addresses = resolver(host, port).await.map_err(|e| {
+            let mut addresses = resolver(host, port).await.map_err(|e| {
                 io::Error::new(e.kind(), format!("the name cannot be resolved: {e}"))
             })?;
+            rotate(&mut addresses, rotation);
             let stream = connect_any(addresses, timeout).await?;
             stream.set_nodelay(true)?;
             activity.set_socket(&stream);
             Ok(TokioIo::new(Socket::new(stream, activity)))
         })
+    }
+}
+
+/// Puts another address first. One that accepts connections and does not serve them, as a broken node of a load
+/// balancer does, would else be chosen each time.
+pub(super) fn rotate(addresses: &mut [SocketAddr], rotation: usize) {
+    if let Some(by) = rotation.checked_rem(addresses.len()) {
+        addresses.rotate_left(by);
     }
 }
 

@@ -115,7 +115,7 @@ impl Activity {
     ) -> Result<T, TransportFailure> {
         let mut exchange = std::pin::pin!(exchange);
         let step = (timeout / 8).max(Duration::from_millis(10));
-        let limit = timeout * ANSWER_TIMEOUTS;
+        let limit = timeout.saturating_mul(ANSWER_TIMEOUTS);
         self.object.store(false, Ordering::Relaxed);
         let (mut sent, mut last, mut last_unsent) = (request.complete(), self.counts(), None);
         let (mut stalled_for, mut answering_for) = (Duration::ZERO, Duration::ZERO);

@@ -39,6 +39,8 @@ pub(crate) struct OpenUploads {
     client: Arc<Client>,
     location: ObjectLocation,
     listing: LookState,
+    /// Whether what it shows is a warning, and not a note.
+    warns: bool,
 }
 
 enum LookState {
@@ -51,7 +53,12 @@ enum LookState {
 impl OpenUploads {
     pub(crate) fn new(client: &Client, location: ObjectLocation) -> OpenUploads {
         let client = Arc::new(Client { beside_a_transfer: true, ..client.share() });
-        OpenUploads { client, location, listing: LookState::NotStarted }
+        OpenUploads { client, location, listing: LookState::NotStarted, warns: false }
+    }
+
+    /// Names the uploads with `--quiet` too.
+    pub(crate) fn with_warnings(self) -> OpenUploads {
+        OpenUploads { warns: true, ..self }
     }
 
     /// Makes no listing: the uploads were listed when one of them was chosen.
@@ -65,7 +72,8 @@ impl OpenUploads {
         if !matches!(self.listing, LookState::NotStarted) {
             return;
         }
-        if messages.resume_command.is_none() || reporter.is_quiet() {
+        let is_unseen = reporter.is_quiet() && !self.warns;
+        if messages.resume_command.is_none() || is_unseen {
             self.listing = LookState::Done;
             return;
         }
@@ -94,7 +102,7 @@ impl OpenUploads {
             && let Ok(uploads) = listing.try_recv()
         {
             self.listing = LookState::Done;
-            name_uploads(&uploads, own, messages, reporter);
+            self.name_uploads(&uploads, own, messages, reporter);
         }
     }
 
@@ -110,7 +118,37 @@ impl OpenUploads {
         if let LookState::Running(listing) = std::mem::replace(&mut self.listing, LookState::Done)
             && let Ok(Ok(uploads)) = tokio::time::timeout(END_WAIT, listing).await
         {
-            name_uploads(&uploads, own, messages, reporter);
+            self.name_uploads(&uploads, own, messages, reporter);
+        }
+    }
+
+    fn name_uploads(
+        &self,
+        uploads: &[ListedUpload],
+        own: Option<&str>,
+        messages: &MessageContext,
+        reporter: &Reporter,
+    ) {
+        let tell = |text: &str| if self.warns { reporter.warn(text) } else { reporter.info(text) };
+        let others = || uploads.iter().filter(|upload| own != Some(upload.upload_id.as_str()));
+        for open in others().take(MAX_NAMED) {
+            let id = open.upload_id.as_str();
+            let created = open.time_created.as_deref().unwrap_or("an unknown time");
+            let resume = messages
+                .resume_command(id)
+                .map(|resume| format!("go on with the same stream: {resume}\n  or "));
+            tell(&format!(
+                "another upload of this name is open: {id}, begun {created}; if no run is at work on \
+                 it, {}abort it with: {}",
+                resume.unwrap_or_default(),
+                messages.abort_command(id)
+            ));
+        }
+        let more = others().count().saturating_sub(MAX_NAMED);
+        if more > 0 {
+            let text =
+                "more uploads of this name are open; `ocipipe uploads list` names all of them";
+            tell(&format!("{more} {text}"));
         }
     }
 }
@@ -137,31 +175,4 @@ async fn attempt(
 ) -> Option<Page<ListedUpload>> {
     let response = client.send(request::list_uploads(location, token)).await.ok()?;
     parse_page(&response).ok()
-}
-
-fn name_uploads(
-    uploads: &[ListedUpload],
-    own: Option<&str>,
-    messages: &MessageContext,
-    reporter: &Reporter,
-) {
-    let others = || uploads.iter().filter(|upload| own != Some(upload.upload_id.as_str()));
-    for open in others().take(MAX_NAMED) {
-        let id = open.upload_id.as_str();
-        let created = open.time_created.as_deref().unwrap_or("an unknown time");
-        let resume = messages
-            .resume_command(id)
-            .map(|resume| format!("go on with the same stream: {resume}\n  or "));
-        reporter.info(&format!(
-            "another upload of this name is open: {id}, begun {created}; if no run is at work on it, \
-             {}abort it with: {}",
-            resume.unwrap_or_default(),
-            messages.abort_command(id)
-        ));
-    }
-    let more = others().count().saturating_sub(MAX_NAMED);
-    if more > 0 {
-        let text = "more uploads of this name are open; `ocipipe uploads list` names all of them";
-        reporter.info(&format!("{more} {text}"));
-    }
 }

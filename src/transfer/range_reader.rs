@@ -92,7 +92,7 @@ impl RangeReader {
                 }
                 Ok(retry.after)
             }
-            Next::Fail(failed) => Err(explain(failed)),
+            Next::Fail(failed) => Err(explain(failed, self.options.if_match.as_deref())),
         }
     }
 
@@ -101,11 +101,16 @@ impl RangeReader {
     }
 }
 
-/// The error of a download that was replaced or deleted while it was read.
-fn explain(failed: RetryError) -> Error {
+/// The error of a download that was replaced or deleted while it was read. `expected` is the etag of
+/// `--if-match`, if there is one.
+fn explain(failed: RetryError, expected: Option<&str>) -> Error {
     match failed.cause {
         FailCause::Decision(RetryDecision::PreconditionFailed) => {
-            Error::service("the object was replaced while it was being read")
+            let kind = match expected {
+                Some(_) => ErrorKind::Exists,
+                None => ErrorKind::Service,
+            };
+            Error::new(kind, "the object was replaced while it was being read")
                 .with_hint("what was written so far is not whole: start again")
         }
         FailCause::Decision(RetryDecision::NotFound) => {

@@ -72,8 +72,11 @@ impl ProfileSettings {
         let mut settings = ProfileSettings::of_environment(options, environment);
         let needs_file = !options.auth.is_some_and(AuthMode::needs_no_config_file);
         let named = options.profile.as_ref().filter(|_| !options.profile_in_rc);
-        // As in the OCI CLI, a complete environment makes the file unnecessary.
-        if needs_file && settings.has_api_key() && options.region.is_some() {
+        // As in the OCI CLI, a complete environment makes the file unnecessary, unless an option asks for more.
+        let asks = options.auth == Some(AuthMode::SecurityToken)
+            || options.profile.as_ref().is_some_and(|profile| profile.origin.starts_with("--"))
+            || options.config_file != environment.path("OCI_CLI_CONFIG_FILE");
+        if needs_file && !asks && settings.has_api_key() && options.region.is_some() {
             return Ok(settings);
         }
         let file = match locate(options, environment) {

@@ -36,15 +36,19 @@ impl EndpointLookup {
         };
         let endpoint = parse(&options.endpoint)?;
         let auth_endpoint = parse(&options.auth_endpoint)?;
-        let found = region(mode, options, environment, settings).map(|region| {
+        let sources = config::region_sources(environment);
+        sources.check_variable()?;
+        let named = region(mode, options, environment, settings);
+        let is_in_profile = named.as_ref().is_some_and(|it| it.origin == settings.to_string());
+        let found = named.map(|region| {
             let Setting { text, origin } = region;
-            Region::find(&text, &config::region_sources(environment))
+            Region::find(&text, &sources)
                 .map_err(|error| Error { message: format!("{origin}: {}", error.message), ..error })
         });
         let (region, mut warnings) = match found {
             Some(Ok(region)) => (Some(region), Vec::new()),
-            // An endpoint is given: the region is not needed.
-            Some(Err(error)) if endpoint.is_some() => {
+            // An endpoint is given: the region of the profile is not needed.
+            Some(Err(error)) if endpoint.is_some() && is_in_profile => {
                 (None, vec![format!("the region is left out of account: {}", error.message)])
             }
             Some(Err(error)) => return Err(error),

@@ -38,6 +38,7 @@ mod token_file;
 pub(crate) mod transport;
 mod waiting;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -108,6 +109,8 @@ pub struct Session {
     shared: Arc<SharedState>,
     refresher: OnceLock<JoinHandle<()>>,
     waiting: WaitingRequests,
+    /// The streams that may end before the session does.
+    streams: AtomicUsize,
 }
 
 impl Drop for Session {
@@ -260,6 +263,21 @@ impl Session {
     /// From now on a stream is being read: `credentials` waits for a new login instead of failing.
     pub fn set_streaming(&self) {
         self.shared.state().lifecycle.set_streaming();
+    }
+
+    /// As `set_streaming`, until `stream_ends` has been called as often.
+    pub(crate) fn stream_begins(&self) {
+        let mut state = self.shared.state();
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        state.lifecycle.set_streaming();
+    }
+
+    /// A stream has ended. After the last one requests fail again without valid credentials.
+    pub(crate) fn stream_ends(&self) {
+        let mut state = self.shared.state();
+        if self.streams.fetch_sub(1, Ordering::Relaxed) == 1 {
+            state.lifecycle.end_streaming();
+        }
     }
 
     /// Records when the upload will probably end; `None` if that is unknown.

@@ -4,6 +4,7 @@
 //! not renew a token. Invariant: a session that was started has a key and, unless it is an API key, a
 //! token.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -170,6 +171,7 @@ impl Session {
             shared: Arc::new(shared),
             refresher: OnceLock::new(),
             waiting: WaitingRequests::default(),
+            streams: AtomicUsize::new(0),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::cli::par;
 use proto::object_url::BucketUrl;
 
 /// The variables that override the file, by option.
-const VARIABLES: [(&str, &str); 11] = [
+const VARIABLES: [(&str, &str); 15] = [
     ("--auth", "OCI_CLI_AUTH"),
     ("--region", "OCI_CLI_REGION"),
     ("--endpoint", "OCI_CLI_ENDPOINT"),
@@ -22,6 +22,10 @@ const VARIABLES: [(&str, &str); 11] = [
     ("--exchange-client-id", "OCIPIPE_EXCHANGE_CLIENT_ID"),
     ("--exchange-client-secret-file", "OCIPIPE_EXCHANGE_CLIENT_SECRET_FILE"),
     ("--cert-bundle", "OCI_CLI_CERT_BUNDLE"),
+    ("--cert-bundle", "REQUESTS_CA_BUNDLE"),
+    ("--cert-bundle", "CURL_CA_BUNDLE"),
+    ("--cert-bundle", "SSL_CERT_FILE"),
+    ("--cert-bundle", "SSL_CERT_DIR"),
     ("--realm-specific-endpoint", "OCI_REALM_SPECIFIC_SERVICE_ENDPOINT_TEMPLATE_ENABLED"),
     ("--enable-dual-stack", "OCI_DUAL_STACK_ENDPOINT_ENABLED"),
 ];
@@ -81,7 +85,7 @@ impl<'a> DefaultRules<'a> {
     /// Whether the command line or a variable prevents the file from setting an option.
     pub(super) fn excludes(&self, option: &str, environment: &Environment) -> bool {
         let given = |other: &&str| self.line.given(other).is_some();
-        let variable = VARIABLES.iter().find(|(name, _)| *name == option);
+        let mut variables = VARIABLES.iter().filter(|(name, _)| *name == option);
         let url = self.line.positionals.iter().find(|word| word.contains("://"));
         let namespace =
             || url.and_then(|word| BucketUrl::parse(word).ok()).and_then(|url| url.namespace);
@@ -89,7 +93,7 @@ impl<'a> DefaultRules<'a> {
             || EXCLUSIVE_OPTIONS
                 .iter()
                 .any(|group| group.contains(&option) && group.iter().any(given))
-            || variable.is_some_and(|(_, variable)| is_set(environment, variable))
+            || variables.any(|(_, variable)| is_set(environment, variable))
             || url.is_some() && PLACE[..2].contains(&option)
             || option == "--namespace" && namespace().is_some()
             || self.receipt_names_object() && PLACE.contains(&option)

@@ -98,9 +98,13 @@ fn an_option_overrides_a_variable_and_a_variable_overrides_the_file() {
         let bundle = service.network.cert_bundle.unwrap();
         assert_eq!(bundle.paths, [PathBuf::from(format!("/{from}"))]);
     }
-    // The key is named as the origin, and comes before the variables of other tools.
-    let bundle = home.get("", &[("REQUESTS_CA_BUNDLE", "/r")]).service.network.cert_bundle.unwrap();
+    // The key is named as the origin, and comes after the variables of other tools too.
+    let bundle = home.get("", &[]).service.network.cert_bundle.unwrap();
     assert!(bundle.origin.starts_with("cert-bundle in ") && bundle.origin.ends_with("oci_cli_rc"));
+    for variable in ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"] {
+        let bundle = home.get("", &[(variable, "/r")]).service.network.cert_bundle.unwrap();
+        assert_eq!(bundle.paths, [PathBuf::from("/r")], "{variable}");
+    }
 }
 
 #[test]

@@ -157,6 +157,9 @@ async fn prepare(
         found if command.identical_ok => Some(IdenticalCheck::new(command, found, size)?),
         Some(conflict) => {
             let mut open = OpenUploads::new(&client, preflight.location.clone());
+            if command.resume.is_some() {
+                open = open.with_warnings();
+            }
             open.finish(None, &messages, reporter).await;
             return Err(conflict.error);
         }

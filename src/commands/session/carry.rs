@@ -100,7 +100,9 @@ fn read_session(
     };
     let mut attempt = 1;
     loop {
-        let (key, token) = (text("key_file")?, text("security_token_file")?);
+        let token = text("security_token_file")
+            .map_err(|error| Error { kind: ErrorKind::Credentials, ..error })?;
+        let key = text("key_file")?;
         match CarriedSession::of(name, values, &key, &token) {
             Ok(session) => return Ok(session),
             Err(ArchiveError::Mismatch | ArchiveError::Token(_) | ArchiveError::Key(_))

@@ -105,6 +105,22 @@ async fn silent() -> (SocketAddr, impl Sized) {
     (address, (listener, queued))
 }
 
+/// It accepts connections and ends them, as a broken node of a load balancer does.
+#[tokio::test]
+async fn an_address_that_serves_nothing_is_not_the_first_of_the_next_connection() {
+    let endpoint = responding().await;
+    let broken = serve(|_, stream| async move { drop(stream) }).await;
+    let addresses = [&broken, &endpoint].map(|it| SocketAddr::from(([127, 0, 0, 1], it.port)));
+    let transport = with_resolver(Arc::new(move |_, _| {
+        Box::pin(async move { Ok(addresses.to_vec()) })
+    }));
+    let endpoint = by_name(&endpoint);
+    exchange(&transport, &endpoint, 3).await.unwrap_err();
+    assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
+    transport.idle.lock().unwrap().clear();
+    assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);
+}
+
 #[tokio::test]
 async fn a_dead_address_costs_a_moment_where_the_name_has_another() {
     let endpoint = responding().await;

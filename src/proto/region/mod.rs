@@ -193,6 +193,17 @@ impl RegionSources {
                 }
             }
         }
+        let region = self.of_variable()?.filter(|region| region.matches(wanted));
+        Ok(region.map(|region| (region.name, region.realm)))
+    }
+
+    /// Fails if `OCI_REGION_METADATA` is not valid, whether or not it is needed.
+    pub fn check_variable(&self) -> Result<(), Error> {
+        self.of_variable().map(|_| ())
+    }
+
+    /// The region that `OCI_REGION_METADATA` defines.
+    fn of_variable(&self) -> Result<Option<RegionDefinition>, Error> {
         let Some(text) = &self.region_metadata else { return Ok(None) };
         let value = serde_json::from_str::<Value>(text).map_err(|error| {
             Error::usage(format!("OCI_REGION_METADATA is no JSON: {error}"))
@@ -201,7 +212,7 @@ impl RegionSources {
         let region = RegionDefinition::read(&value).ok_or_else(|| {
             Error::usage("OCI_REGION_METADATA defines no region").with_hint(METADATA_FORM)
         })?;
-        Ok(region.matches(wanted).then_some((region.name, region.realm)))
+        Ok(Some(region))
     }
 }
 

@@ -207,6 +207,11 @@ impl TokenLifecycle {
         self.streaming = true;
     }
 
+    /// No stream is read or written any more: requests fail again without valid credentials.
+    pub fn end_streaming(&mut self) {
+        self.streaming = false;
+    }
+
     /// Records when the upload will end, since 1970; `None` if the length of the stream is not known. Warns
     /// if the session ends earlier.
     pub fn set_upload_eta(&mut self, now: Clocks, eta: Option<Duration>) {
@@ -265,7 +270,7 @@ impl TokenLifecycle {
         let (since, blocked_for) = self.stall(now);
         if blocked_for >= after && !self.health.block().reported {
             self.health.apply(now, HealthInput::Reported);
-            let until = since.wall + self.policy.retry_for;
+            let until = since.wall.saturating_add(self.policy.retry_for);
             let (since, hint) = (since.wall, String::new());
             self.events.push(TokenEvent::Waiting { since, until, cause, hint });
         }

@@ -152,12 +152,12 @@ impl TokenLifecycle {
     }
 
     /// The time of the service's clock from which a refresh is due: `refresh_before` before the token
-    /// expires, by default 10 minutes or a third of the lifetime, at most half of the lifetime, and up to a
-    /// tenth of the lifetime earlier.
+    /// expires, by default 10 minutes or a third of the lifetime, and up to a tenth of the lifetime earlier; at
+    /// most half of the lifetime.
     pub(super) fn refresh_due_at(&self) -> Duration {
         let default = Duration::from_secs(600).min(self.lifetime / 3);
-        let before = self.policy.refresh_before.unwrap_or(default).min(self.lifetime / 2);
-        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before + self.earlier)
+        let before = self.policy.refresh_before.unwrap_or(default).saturating_add(self.earlier);
+        self.token.expires.unwrap_or(Duration::MAX).saturating_sub(before.min(self.lifetime / 2))
     }
 
     /// Whether the token expires during a transfer of this length, and a refresh now would give one that

@@ -42,6 +42,11 @@ impl Core {
 
     /// The SHA-256 of the whole stream in hexadecimal, if it is known.
     pub(super) fn whole_sha256(&self) -> Option<String> {
+        // It may have been computed for an expected digest.
+        let is_sha256 = |value: &&Value| value.algorithm() == Algorithm::Sha256;
+        if let Some(value) = self.stream_digests.iter().find(is_sha256) {
+            return Some(value.hex());
+        }
         if self.config.checksum != Algorithm::Sha256 || self.upload_id().is_some() {
             return None;
         }

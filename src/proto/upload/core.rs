@@ -253,6 +253,13 @@ impl Core {
         let cause = RetryCause::Failed(failure);
         // The failed part still counts as in flight.
         self.outage.controlled = self.config.auto.is_some() && self.parts.in_flight() > 1;
+        // On a slow line hours can pass between two parts that are acknowledged.
+        if self.outage.budget_ends(self.now) <= self.now
+            && is_transient(failure)
+            && self.parts.is_other_first_attempt_in_flight(number)
+        {
+            self.restart_budget();
+        }
         self.record_failure(cause, Operation::Part, label)?;
         let attempt = self.parts.attempt(number);
         let streak = self.parts.not_found_streak(number).map(|streak| *streak);
@@ -323,6 +330,15 @@ impl Core {
     /// A call was answered for good: the next call has a whole retry budget.
     pub(super) fn restart_budget(&mut self) {
         self.outage.restart_budget(self.now);
+    }
+}
+
+/// Whether a failure says nothing of other requests that are in flight.
+fn is_transient(failure: &Failure) -> bool {
+    match failure {
+        Failure::Transport { .. } => true,
+        Failure::ErrorResponse(response) => matches!(response.status, 408 | 429 | 500..=599),
+        Failure::Credentials(_) | Failure::Local(_) => false,
     }
 }
 

@@ -13,6 +13,12 @@ use crate::error::{Error, ErrorKind};
 use crate::evidence::Evidence;
 use crate::part_layout::PartLayout;
 
+/// The error of a request whose body arrived damaged each time: the service has refused it.
+pub(super) fn damaged_on_the_way(error: Error) -> Error {
+    let message = format!("{}; nothing was committed", error.message);
+    Error { kind: ErrorKind::Integrity, message, ..error }
+}
+
 /// Ends the run with an error: nothing was committed, and nothing will be.
 pub(super) fn abort(
     core: &mut Core,

@@ -211,7 +211,10 @@ impl Storing {
                 outcome::mismatch(core, &meta, &error.message, None)
             }
             _ if self.doubt.exists() => outcome::end_unknown(core, &error.message, None),
-            _ => self.fail(core, error),
+            _ => {
+                let message = format!("{}; nothing was committed", error.message);
+                self.fail(core, Error { message, ..error })
+            }
         }
     }
 
@@ -242,7 +245,7 @@ impl Storing {
             (ApiCall::Put, RetryDecision::ChecksumMismatch) if !self.doubt.exists() => {
                 let label = "the object was damaged on the way every time";
                 let error = failure.error(Operation::Put, core.attempt_named(label, &ApiCall::Put));
-                self.fail(core, Error { kind: ErrorKind::Integrity, ..error })
+                self.fail(core, outcome::damaged_on_the_way(error))
             }
             (ApiCall::Put, decision)
                 if self.doubt.exists() || core.was_sent_before() && may_hide_success(decision) =>

@@ -11,7 +11,7 @@ use super::state::{Commit, ResolveStep, Resolving, State, Storing, Streaming};
 use super::tail_split::{self, TailSplit};
 use super::{Action, ApiCall, Now, Outcome, UploadConfig, is_retryable, outcome, parts, resume};
 use crate::digest::{PartDigest, Value};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::part_number::PartNumber;
 use crate::request_fields::AttemptName;
 use crate::retry::{self, Failure, NotFoundStreak, Operation, RetryDecision};
@@ -257,7 +257,7 @@ impl Streaming {
                     return State::Streaming(self);
                 }
                 let error = failure.error(Operation::Part, &label);
-                self.abort(core, Error { kind: ErrorKind::Integrity, ..error })
+                self.abort(core, outcome::damaged_on_the_way(error))
             }
             // The commit whose response was lost may have closed the upload.
             RetryDecision::NotFound if self.commit.doubt().exists() => {

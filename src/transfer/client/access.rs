@@ -70,6 +70,17 @@ impl Access {
     }
 }
 
+/// A stream that is read.
+pub(crate) struct Streaming(Option<Arc<Session>>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if let Some(session) = &self.0 {
+            session.stream_ends();
+        }
+    }
+}
+
 impl Client {
     /// The pre-authenticated request that the run goes through, where there is one.
     pub fn par(&self) -> Option<&Arc<ParAccess>> {
@@ -84,6 +95,18 @@ impl Client {
         if let Some(session) = self.access.session() {
             session.set_streaming();
         }
+    }
+
+    /// The same until the guard of this stream and those of all others are dropped.
+    pub(crate) fn streaming(&self) -> Streaming {
+        let session = match &self.access {
+            Access::Signed(session) => Some(Arc::clone(session)),
+            Access::Par(_) => None,
+        };
+        if let Some(session) = &session {
+            session.stream_begins();
+        }
+        Streaming(session)
     }
 
     /// Sets the small request that shows whether rejected credentials are accepted again.

@@ -104,6 +104,9 @@ impl Client {
         stall_timeout: Duration,
         reporter: &Arc<Reporter>,
     ) -> Result<Client, Error> {
+        for warning in &options.warnings {
+            reporter.warn(warning);
+        }
         let endpoint = ObjectStorage::at(par.object.endpoint.clone());
         Ok(Client {
             transport: open_transport(options, stall_timeout, reporter)?,

@@ -133,6 +133,34 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
     assert_eq!(token_file_of(&identity.credentials), Some(token_file.as_path()));
 }
 
+/// A complete API key in the environment makes the config file unnecessary, but is not meant where an option
+/// names a profile, a file or a session.
+#[test]
+fn an_option_comes_before_a_complete_api_key_in_the_environment() {
+    let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
+    let key = home.path().join("key.pem");
+    let environment = home.environment(&[
+        ("OCI_CLI_USER", USER),
+        ("OCI_CLI_TENANCY", TENANCY),
+        ("OCI_CLI_FINGERPRINT", FINGERPRINT),
+        ("OCI_CLI_KEY_FILE", key.to_str().unwrap()),
+    ]);
+    let region = Some(Setting::new("us-ashburn-1", "--region"));
+    let options = ServiceOptions { region, ..options() };
+    let resolve = |options: &ServiceOptions| Identity::resolve(options, &environment);
+    let of_environment = resolve(&options).unwrap();
+    assert!(matches!(of_environment.credentials, CredentialSource::ApiKey { .. }));
+    let session = Some(Setting::new("S", "--profile"));
+    let named = ServiceOptions { profile: session, ..options.clone() };
+    assert!(token_file_of(&resolve(&named).unwrap().credentials).is_some());
+    let mode = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..named };
+    assert!(token_file_of(&resolve(&mode).unwrap().credentials).is_some());
+    let file = Some(PathBuf::from("/nonexistent"));
+    let elsewhere = ServiceOptions { config_file: file, profile: None, ..options };
+    let elsewhere = resolve(&elsewhere).map(|identity| identity.profile);
+    assert!(elsewhere.is_ok() || elsewhere.is_err_and(|error| error.kind.exit_code() == 2));
+}
+
 /// A home with a session in DEFAULT and profiles that inherit it.
 fn session_in_default() -> Home {
     let api_key = api_key_profile().replace("[DEFAULT]", "[BACKUP]");

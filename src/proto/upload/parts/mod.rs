@@ -207,6 +207,14 @@ impl Parts {
         self.part_mut(number).map(|part| &mut part.not_found)
     }
 
+    /// Whether a part other than `number` is being sent that has not failed yet. A connection that moves no
+    /// byte is ended after a while, so that such a part makes progress; and in an outage the buffers hold no
+    /// part more that has not failed.
+    pub(super) fn is_other_first_attempt_in_flight(&self, number: PartNumber) -> bool {
+        let mut others = PartNumber::all().zip(&self.parts).filter(|(other, _)| *other != number);
+        others.any(|(_, part)| part.state == PartState::Sending && part.attempt == 0)
+    }
+
     /// A part failed; its next attempt starts at a time.
     pub(super) fn retry_at(&mut self, number: PartNumber, at: Now) {
         self.in_flight -= 1;

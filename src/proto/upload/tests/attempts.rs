@@ -95,6 +95,32 @@ fn a_part_that_is_sent_again_after_its_acknowledgement_has_the_next_number() {
     assert_eq!(failed(&run), (Some("UploadPart"), Some(2), Some(2)));
 }
 
+/// On a slow line hours can pass between two acknowledged parts.
+#[test]
+fn failures_far_apart_do_not_end_a_stream_while_another_part_is_being_sent() {
+    let mut run = streaming(UploadConfig { retry_for: 20 * SECOND, ..test_config(2, 3) });
+    let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
+    run.handle_event(Event::Part { number: nth(2), digest });
+    for _ in 0..3 {
+        run.now += 60 * SECOND;
+        run.fail(ApiCall::Part(nth(1)), response_lost());
+        run.wait();
+    }
+    assert!(run.finish.is_none() && run.calls.contains(&ApiCall::Part(nth(2))));
+    // In an outage all parts fail.
+    let began_at = run.now;
+    run.fail(ApiCall::Part(nth(2)), response_lost());
+    while let Some(ApiCall::Part(number)) = run.calls.last().cloned() {
+        run.fail(ApiCall::Part(number), response_lost());
+        if matches!(run.calls.last(), Some(ApiCall::Part(_))) {
+            run.wait();
+        }
+    }
+    run.succeed(abort(), Outcome::Removed);
+    assert_eq!(run.error_kind(), ErrorKind::Service);
+    assert!(run.now - began_at <= 21 * SECOND, "{:?}", run.now - began_at);
+}
+
 #[test]
 fn the_error_of_an_exhausted_budget_has_the_time_without_progress() {
     let mut run = streaming(UploadConfig { retry_for: 20 * SECOND, ..test_config(1, 2) });
@@ -126,4 +152,6 @@ fn a_part_that_arrives_damaged_eight_times_ends_the_run() {
     }
     run.succeed(abort(), Outcome::Removed);
     assert_eq!((attempts, run.error_kind()), (8, ErrorKind::Integrity));
+    let message = &run.result().as_ref().unwrap_err().message;
+    assert!(message.ends_with("; nothing was committed"), "{message}");
 }

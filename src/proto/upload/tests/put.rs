@@ -35,6 +35,7 @@ fn a_put_that_arrives_damaged_every_time_is_repeated_eight_times() {
     let error = run.result().as_ref().unwrap_err();
     assert_eq!((error.kind, puts(&run)), (ErrorKind::Integrity, 9));
     assert!(error.message.contains("damaged on the way every time"), "{error}");
+    assert!(error.message.ends_with("; nothing was committed"), "{error}");
 }
 
 #[test]
