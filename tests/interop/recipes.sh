@@ -4,6 +4,7 @@
 recipes_page=$here/../../docs/recipes.md
 recipes=            # the folder in which the commands run
 recipes_ran=()      # "SECTION#NUMBER" of each block that has run
+recipes_edit=       # a script of sed for the blocks that run, where they name places of a system
 
 recipes_as_owner() { # a command as the user that runs the databases, with its credentials in the environment
     local user=()
@@ -53,16 +54,23 @@ recipe() { # recipe SECTION NUMBER...: runs these blocks of the page
     for number in "$@"; do
         text=$(recipes_block "$section" "$number")
         [[ -n $text ]] || fail "the page has no block $number of '$section'"
+        text=$(sed "${recipes_edit:-}" <<<"$text")
         recipes_as_owner bash -euo pipefail -c "$text" >out || fail "block $number of '$section'"
         recipes_ran+=("$section#$number")
     done
 }
 
 recipes_in_conf() { # recipes_in_conf FOLDER SECTION NUMBER: appends a block of the page to postgresql.conf
-    recipes_block "$2" "$3" | sed "s,/usr/local/bin/,$recipes/bin/," | recipes_as_owner tee -a "$1/postgresql.conf" >/dev/null
+    recipes_block "$2" "$3" | sed "s,/usr/local/bin/,$recipes/bin/," \
+        | recipes_as_owner tee -a "$1/postgresql.conf" >/dev/null
     recipes_ran+=("$2#$3")
 }
 
+pg_initdb() { # pg_initdb FOLDER
+    recipes_as_owner initdb -D "$1" -A trust -N >/dev/null || fail "initdb"
+    printf '%s\n' "unix_socket_directories = '$recipes'" "listen_addresses = ''" 'fsync = off' \
+        | recipes_as_owner tee -a "$1/postgresql.conf" >/dev/null
+}
 sql() { recipes_as_owner psql -XAt -v ON_ERROR_STOP=1 -d mydb -c "$1" || fail "psql: $1"; }
 pg_ctl() { # pg_ctl FOLDER ARGUMENT...
     recipes_as_owner pg_ctl -l log -w -D "$@" >/dev/null || fail "pg_ctl $*: $(tail -n 5 "$recipes/log")"
@@ -100,46 +108,79 @@ pg_server='How do I back up a whole PostgreSQL server?'
 pg_night='How do I run a backup every night?'
 pg_wal="How do I archive the WAL of a PostgreSQL server?"
 
-recipes_cron() { # runs the line of the crontab as cron does: twice, the second time after the object exists
-    local line command before
-    line=$(recipes_block "$pg_night" 1 | grep '^0 2 ')
-    # Five fields are the time; a percent sign without a backslash would end the command.
-    command=$(cut -d ' ' -f 6- <<<"$line" | sed 's,mydb-,cron-,')
-    [[ ! ${command//\\%/} == *%* ]] || fail "the line has a percent sign that ends it"
-    command=${command//\\%/%}
-    recipes_as_owner sh -c "$command" >out || fail "the line of the crontab"
-    [[ ! -s out ]] || fail "the line of the crontab prints something"
-    recipes_as_owner ocipipe verify --quiet --receipt home/mydb.json >out || fail "the receipt of the crontab"
-    before=$(<"$recipes/home/mydb.json")
-    local code=0
-    recipes_as_owner sh -c "$command" >out || code=$?
-    is "$code" 6
-    is "$(<"$recipes/home/mydb.json")" "$before"
+recipes_cron() { # runs the lines of the crontab as cron does: twice, the second time after the object exists
+    local command receipt before code count=0
+    while read -r command <&3; do
+        [[ ! ${command//\\%/} == *%* ]] || fail "a line has a percent sign that ends it"
+        command=${command//\\%/%}
+        recipes_as_owner sh -c "$command" >out || fail "the line of the crontab: $command"
+        [[ ! -s out ]] || fail "the line of the crontab prints something: $command"
+        receipt=$(grep -o '[a-z]*\.json' <<<"$command")
+        recipes_as_owner ocipipe verify --quiet --receipt "home/$receipt" >out || fail "the receipt $receipt"
+        before=$(<"$recipes/home/$receipt")
+        code=0
+        recipes_as_owner sh -c "$command" >out || code=$?
+        is "$code" 6
+        is "$(<"$recipes/home/$receipt")" "$before"
+        count=$((count + 1))
+    done 3< <(recipes_block "$pg_night" 1 | grep '^[0-9]* 2 ' | cut -d ' ' -f 6- | sed 's,daily/,daily/cron-,')
+    is "$count" 2
     recipes_ran+=("$pg_night#1")
+}
+
+# Makes the data folder "data" one of Debian, whose configuration is in another folder. The packages make it in
+# /etc/postgresql.
+recipes_debian() {
+    local etc=$recipes/etc/postgresql/17/main recipes_edit="s,/usr/lib/postgresql/17/bin/,,; s,-C /etc,-C $recipes/etc,"
+    recipes_as_owner mkdir -p "$etc"
+    recipes_as_owner mv data/postgresql.conf data/pg_hba.conf data/pg_ident.conf "$etc"
+    printf '%s\n' "data_directory = '$recipes/main'" "hba_file = '/etc/postgresql/17/main/pg_hba.conf'" \
+        "ident_file = '/etc/postgresql/17/main/pg_ident.conf'" "external_pid_file = '$recipes/main.pid'" \
+        'archive_mode = on' "archive_command = 'false'" | recipes_as_owner tee -a "$etc/postgresql.conf" >/dev/null
+    recipe "$pg_server" 4 5
+    ends_with_the_test data
+    is "$(sql 'SHOW config_file')" "$recipes/config/postgresql/17/main/postgresql.conf"
+    is "$(sql 'SHOW archive_mode')" off
+    [[ -s $recipes/data.pid && ! -e $recipes/main.pid ]] || fail "the copy writes the file of its server"
+    recipes_as_owner ocipipe verify --quiet --receipt base.json >out || fail "the receipt of the base backup"
+    recipes_as_owner ocipipe verify --quiet --receipt etc-postgresql.json >out || fail "the receipt of /etc"
 }
 
 content="SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY n)) FROM t"
 
 recipes_postgresql() {
-    recipes_as_owner initdb -D main -A trust -N >/dev/null || fail "initdb"
-    printf '%s\n' "unix_socket_directories = '$recipes'" "listen_addresses = ''" 'fsync = off' \
-        | recipes_as_owner tee -a main/postgresql.conf >/dev/null
+    pg_initdb main
     pg_ctl main start
     recipes_as_owner createdb mydb
-    sql "CREATE TABLE t AS SELECT n, repeat(md5(n::text), 20) AS text FROM generate_series(1, 20000) AS n" >out
+    sql "CREATE ROLE keeper LOGIN PASSWORD 'secret'; CREATE TABLE t AS SELECT n, repeat(md5(n::text), 20) AS text
+        FROM generate_series(1, 20000) AS n; ALTER TABLE t OWNER TO keeper" >out
     local before
     before=$(sql "$content")
     recipe "$pg_database" 1 2 3 4
+    # On this server, which has the role, and on another one, to which the page brings it.
+    recipe "$pg_database" 6
     is "$(recipes_as_owner psql -XAt -d restored -c "$content")" "$before"
+    pg_initdb other
+    echo 'port = 5433' | recipes_as_owner tee -a other/postgresql.conf >/dev/null
+    pg_ctl other start
+    PGPORT=5433 recipe "$pg_database" 5 6
+    is "$(PGPORT=5433 recipes_as_owner psql -XAt -d restored -c "$content")" "$before"
+    pg_ctl other -m immediate stop
     recipes_cron
 
+    sql "ALTER SYSTEM SET archive_mode = on" >out
     recipe "$pg_server" 1 2
     pg_ctl main -m fast stop
     recipe "$pg_server" 3
     ends_with_the_test data
     is "$(sql "$content")" "$before"
+    is "$(sql 'SHOW archive_mode')" off
+    pg_ctl data -m fast stop
+    recipes_debian
+    is "$(sql "$content")" "$before"
     pg_ctl data -m fast stop
     mv "$recipes/data" "$recipes/without-wal"
+    mv "$recipes/config" "$recipes/config-of-debian"
 }
 
 stored() { recipes_as_owner ocipipe get --quiet --file /dev/null "oci://backups/wal/$1" 2>/dev/null; }
@@ -173,7 +214,6 @@ recipes_wal() {
     local segment
     recipes_in_conf main "$pg_wal" 1
     pg_ctl main start
-    recipe "$pg_wal" 2
     switch segment
     until_sql "$segment" "$archived"
     # The store is killed between the commit and its response: the command of the segment finds it stored.
@@ -201,39 +241,74 @@ recipes_wal() {
 
     # A base backup, what comes after it in the archive only, and both restored.
     local after
-    recipes_block "$pg_server" 1 | sed 's,weekly/base-,weekly/base-wal-,' | recipes_as_owner bash >out || fail "base backup"
+    recipes_block "$pg_server" 1 | sed 's,weekly/base-,weekly/base-wal-,' \
+        | recipes_as_owner bash >out || fail "base backup"
     sql "INSERT INTO t VALUES (0, 'in the WAL only')" >out
     after=$(sql "$content")
     switch segment
     until_sql "$segment" "$archived"
     pg_ctl main -m fast stop
-    recipes_block "$pg_server" 3 | grep -v '^pg_' | sed 's,weekly/base-,weekly/base-wal-,' \
-        | recipes_as_owner bash -euo pipefail || fail "unpacking the base backup"
-    recipe "$pg_wal" 3
+    recipes_unpack_base
+    recipe "$pg_wal" 2
     recipes_missing_or_unknown "$segment"
-    recipes_in_conf data "$pg_wal" 4
-    recipes_as_owner cp wal-get data/wal-get
-    recipe "$pg_wal" 5
-    ends_with_the_test data
-    until_sql f 'SELECT pg_is_in_recovery()'
-    is "$(sql "$content")" "$after"
+    recipe "$pg_wal" 3
+    recipes_is_recovered "$after"
+    is "$(sql 'SHOW archive_mode')" off
+    pg_ctl data -m fast stop
+    if stored 00000002.history; then fail "a copy that is looked at writes into the archive"; fi
+    # A copy that takes the place of the server archives its time line.
+    mv "$recipes/data" "$recipes/looked-at"
+    recipes_unpack_base
+    recipe "$pg_wal" 2
+    recipes_edit="s, -o '-c archive_mode=off',," recipe "$pg_wal" 3
+    recipes_is_recovered "$after"
+    until_stored 00000002.history
     pg_ctl data -m fast stop
     recipes_start_costs
 }
 
+recipes_unpack_base() { # the restore of the page, without the start
+    recipes_block "$pg_server" 3 | grep -v '^pg_' | sed 's,weekly/base-,weekly/base-wal-,' \
+        | recipes_as_owner bash -euo pipefail || fail "unpacking the base backup"
+}
+
+recipes_is_recovered() { # recipes_is_recovered CONTENT
+    ends_with_the_test data
+    until_sql f 'SELECT pg_is_in_recovery()'
+    is "$(sql "$content")" "$1"
+}
+
 recipes_missing_or_unknown() { # what wal-get ends with; $1 is a segment that is stored
-    local code=0
+    local code=0 plan name
+    # An outage is waited for.
+    sed 's/--retry-for [^ ]*/--retry-for 1s/' "$recipes/data/wal-get" | recipes_as_owner tee wal-get >/dev/null
+    recipes_as_owner chmod +x wal-get
     recipes_as_owner ./wal-get "$1" segment || fail "wal-get $1"
     is "$(stat -c %s "$recipes/segment")" 16777216
     recipes_as_owner ./wal-get 000000010000000000000FFF segment || code=$?
     is "$code" 1
+    recipes_as_owner ocipipe put --quiet --file segment --storage-tier Archive oci://backups/wal/archived >out \
+        || fail "put"
+    code=0
+    recipes_as_owner ./wal-get archived segment || code=$?
+    is "$code" 255
+    # A missing right; an outage; an outage after the first request.
+    for plan in \
+        '{"rights": ["OBJECT_CREATE", "OBJECT_OVERWRITE"]}' \
+        '{"faults": [{"action": {"refuse": {"status": 503}}}]}' \
+        '{"faults": [{"operation": "GetObject", "action": "reset_before_body"}]}'; do
+        recipes_end_store TERM
+        recipes_serve "$plan"
+        for name in "$1" 000000010000000000000FFF; do
+            code=0
+            recipes_as_owner ./wal-get "$name" segment || code=$?
+            is "$code" 255
+        done
+    done
     recipes_end_store TERM
-    local refuse='"action": {"refuse": {"status": 403}}'
-    recipes_serve "{\"faults\": [{\"operation\": \"HeadObject\", $refuse}, {\"operation\": \"GetObject\", $refuse}]}"
     code=0
     recipes_as_owner ./wal-get "$1" segment || code=$?
     is "$code" 255
-    recipes_end_store TERM
     recipes_serve
 }
 
@@ -262,14 +337,17 @@ recipes_mariadb() {
     done
     others+=("$(<"$recipes/mysql.pid")")
     recipes_as_owner mariadb -e "CREATE DATABASE shop; USE shop; CREATE TABLE t (n INT PRIMARY KEY, text TEXT, b BLOB);
-        INSERT INTO t SELECT seq, REPEAT(MD5(seq), 20), UNHEX(MD5(seq)) FROM seq_1_to_10000" || fail "mariadb"
-    local before restore
+        INSERT INTO t SELECT seq, REPEAT(MD5(seq), 20), UNHEX(MD5(seq)) FROM seq_1_to_10000;
+        CREATE PROCEDURE p() SELECT 1; CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SET @n = 1" || fail "mariadb"
+    local before restore programs="SELECT count(*) FROM information_schema.routines WHERE routine_schema = 'shop'
+        UNION ALL SELECT count(*) FROM information_schema.events WHERE event_schema = 'shop'"
     before=$(recipes_as_owner mariadb -N -e 'CHECKSUM TABLE shop.t')
     recipe "$section" 1 2 3
     for restore in 4 5; do
         recipes_as_owner mariadb -e 'DROP DATABASE shop'
         recipe "$section" "$restore"
         is "$(recipes_as_owner mariadb -N -e 'CHECKSUM TABLE shop.t')" "$before"
+        is "$(recipes_as_owner mariadb -N -e "$programs")" $'1\n1'
     done
     recipes_as_owner mariadb-admin shutdown
 }
@@ -291,6 +369,7 @@ recipes_zfs() {
 #!/bin/sh
 python3 "$recipes/bin/zfs_stream.py" 12 >stream
 case \$1 in
+    snapshot) ;;
     send) cat stream ;;
     receive) cmp - stream ;;
 esac
@@ -308,13 +387,22 @@ recipes_lifecycle() {
     others+=($!)
     until [[ -s capture.log ]]; do sleep 0.05; done
     recipes_endpoint=$(head -n 1 capture.log) recipe "$section" 1
-    grep -q '^PUT /n/space/b/backups/l .*"objectNameFilter": {"inclusionPrefixes": \["daily/"\]}' capture.log \
-        || fail "the policy is $(<capture.log)"
+    grep -q '^GET /n/space/b/backups/l ' capture.log || fail "the first request is $(<capture.log)"
+    # It asks, and sends nothing without an answer.
+    if recipes_endpoint=$(head -n 1 capture.log) recipes_as_owner bash -c "$(recipes_block "$section" 2)" >out; then
+        fail "the rules are replaced without a question"
+    fi
+    if grep -q '^PUT ' capture.log; then fail "the rules are replaced without a question"; fi
+    recipes_endpoint=$(head -n 1 capture.log) recipe "$section" 2 <<<y
+    for day in daily weekly wal; do
+        grep -q '^PUT /n/space/b/backups/l .*"objectNameFilter": {"inclusionPrefixes": \["'$day'/"\]}' capture.log \
+            || fail "the policy is $(<capture.log)"
+    done
     # 32 backups with that of today, of which the page keeps 30.
     for day in $(seq -w 1 31); do
         echo "$day" | recipes_as_owner ocipipe put --quiet "oci://backups/daily/mydb-2026-01-$day" >out || fail "put"
     done
-    recipe "$section" 2
+    recipe "$section" 3
     is "$(recipes_as_owner ocipipe get --quiet oci://backups/daily/mydb-2026-01-03)" 03
     is "$(tr '\n' ' ' <"$recipes/expired")" 'daily/mydb-2026-01-01 daily/mydb-2026-01-02 '
     local code=0
