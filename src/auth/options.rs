@@ -190,9 +190,12 @@ impl ServiceOptions {
             ("--profile", self.profile.as_ref().map(|profile| profile.text.clone())),
             ("--config-file", self.config_file.as_ref().map(|path| path.display().to_string())),
             ("--region", given(&self.region)),
-            ("--endpoint", given(&self.endpoint).filter(without_password)),
-            ("--federation-endpoint", given(&self.federation_endpoint).filter(without_password)),
-            ("--proxy", given(&self.network.proxy).filter(without_password)),
+            ("--endpoint", given(&self.endpoint).filter(|url| without_password(url))),
+            (
+                "--federation-endpoint",
+                given(&self.federation_endpoint).filter(|url| without_password(url)),
+            ),
+            ("--proxy", given(&self.network.proxy).filter(|url| without_password(url))),
             ("--cert-bundle", self.given_bundle()),
         ];
         let words = words.into_iter().filter_map(|(option, value)| Some((option, value?)));
@@ -207,8 +210,8 @@ impl ServiceOptions {
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let exchange = &self.exchange;
         let words = [
-            ("--auth-endpoint", given(&self.auth_endpoint).filter(without_password)),
-            ("--exchange-url", given(&exchange.url).filter(without_password)),
+            ("--auth-endpoint", given(&self.auth_endpoint).filter(|url| without_password(url))),
+            ("--exchange-url", given(&exchange.url).filter(|url| without_password(url))),
             ("--exchange-client-id", given(&exchange.client_id)),
             ("--exchange-jwt-file", file(&exchange.jwt_file)),
             ("--exchange-client-secret-file", file(&exchange.client_secret_file)),
@@ -232,7 +235,7 @@ impl ServiceOptions {
 }
 
 /// A URL with a user may have a password.
-fn without_password(url: &String) -> bool {
+fn without_password(url: &str) -> bool {
     !url.contains('@')
 }
 

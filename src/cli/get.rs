@@ -33,7 +33,7 @@ pub(super) fn command(get: &GetArgs, environment: &Environment) -> Result<GetCom
     for (option, file) in
         [("--receipt", &get.receipt), ("--encryption-key-file", &get.encryption_key_file)]
     {
-        reject_stdin(option, file.as_deref().map(Path::new))?;
+        reject_stdin(option, file.as_deref().map(Path::new), "stdin")?;
     }
     let service = get.service().resolve(environment)?;
     Ok(GetCommand {

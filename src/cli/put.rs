@@ -59,8 +59,8 @@ pub(super) fn command(
     let file_name = default_name.or(name).unwrap_or_default();
     let object = object::settings(put, file_name, environment)?;
     if source == StreamSource::Stdin {
-        reject_stdin("--metadata", object.metadata_file.as_deref())?;
-        reject_stdin("--encryption-key-file", object.encryption_key_file.as_deref())?;
+        reject_stdin("--metadata", object.metadata_file.as_deref(), "the stream")?;
+        reject_stdin("--encryption-key-file", object.encryption_key_file.as_deref(), "the stream")?;
     }
     Ok(PutCommand {
         source,
@@ -134,10 +134,10 @@ fn source(
 }
 
 /// Fails if the file of an option is stdin, which is the stream.
-pub(super) fn reject_stdin(option: &str, file: Option<&Path>) -> Result<(), Error> {
+pub(super) fn reject_stdin(option: &str, file: Option<&Path>, what: &str) -> Result<(), Error> {
     const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
-        Some(file) => Err(Error::usage(format!("{option} {} is stdin", file.display()))
+        Some(file) => Err(Error::usage(format!("{option} {} is {what}", file.display()))
             .with_hint("give it another file: stdin is data only")),
         None => Ok(()),
     }

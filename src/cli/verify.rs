@@ -37,7 +37,7 @@ pub(super) fn command(
     for (option, file) in
         [("--receipt", &verify.receipt), ("--encryption-key-file", &verify.encryption_key_file)]
     {
-        reject_stdin(option, file.as_deref().map(Path::new))?;
+        reject_stdin(option, file.as_deref().map(Path::new), "stdin")?;
     }
     let service = verify.service().resolve(environment)?;
     Ok(VerifyCommand {

@@ -19,6 +19,9 @@ use proto::retry::Operation;
 use proto::units::format_size_short;
 use proto::upload::{ContinuedUpload, MessageContext, upload_gone};
 
+/// Open uploads that an error names: another user of the bucket may have begun any number.
+const MAX_NAMED: usize = 10;
+
 /// The line about the upload that a run has found and not yet changed, for an error before the stream is
 /// read.
 #[derive(Default)]
@@ -114,10 +117,14 @@ fn choose(
         };
     }
     if open.len() > 1 {
-        let ids: Vec<_> = open.iter().map(|upload| upload.upload_id.as_str()).collect();
-        let (count, named) = (ids.len(), ids.join(", "));
-        return Err(Error::usage(format!("{count} uploads of {location} are open: {named}"))
-            .with_hint("choose one with --upload-id ID"));
+        let ids = open.iter().take(MAX_NAMED).map(|upload| upload.upload_id.as_str());
+        let named = ids.collect::<Vec<_>>().join(", ");
+        let more = if open.len() > MAX_NAMED { " and more" } else { "" };
+        return Err(Error::usage(format!(
+            "{} uploads of {location} are open: {named}{more}",
+            open.len(),
+        ))
+        .with_hint("choose one with --upload-id ID"));
     }
     Ok(open.pop())
 }

@@ -39,7 +39,7 @@ impl EndpointLookup {
         let sources = config::region_sources(environment);
         sources.check_variable()?;
         let named = region(mode, options, environment, settings);
-        let is_in_profile = named.as_ref().is_some_and(|it| it.origin == settings.to_string());
+        let by_variable = named.as_ref().is_some_and(|it| it.origin.starts_with("OCI"));
         let found = named.map(|region| {
             let Setting { text, origin } = region;
             Region::find(&text, &sources)
@@ -47,8 +47,8 @@ impl EndpointLookup {
         });
         let (region, mut warnings) = match found {
             Some(Ok(region)) => (Some(region), Vec::new()),
-            // An endpoint is given: the region of the profile is not needed.
-            Some(Err(error)) if endpoint.is_some() && is_in_profile => {
+            // An endpoint is given: the region is not needed. A variable is never passed over.
+            Some(Err(error)) if endpoint.is_some() && !by_variable => {
                 (None, vec![format!("the region is left out of account: {}", error.message)])
             }
             Some(Err(error)) => return Err(error),

@@ -111,9 +111,8 @@ async fn an_address_that_serves_nothing_is_not_the_first_of_the_next_connection(
     let endpoint = responding().await;
     let broken = serve(|_, stream| async move { drop(stream) }).await;
     let addresses = [&broken, &endpoint].map(|it| SocketAddr::from(([127, 0, 0, 1], it.port)));
-    let transport = with_resolver(Arc::new(move |_, _| {
-        Box::pin(async move { Ok(addresses.to_vec()) })
-    }));
+    let transport =
+        with_resolver(Arc::new(move |_, _| Box::pin(async move { Ok(addresses.to_vec()) })));
     let endpoint = by_name(&endpoint);
     exchange(&transport, &endpoint, 3).await.unwrap_err();
     assert_eq!(exchange(&transport, &endpoint, 3).await.unwrap().status, 200);

@@ -51,6 +51,52 @@ fn a_small_part_of_a_stream_of_unknown_length_has_a_thousandth_of_the_bytes_befo
 }
 
 #[test]
+fn a_part_may_end_early_where_parts_of_the_usual_size_leave_a_number_for_the_rest() {
+    // 500 GiB in 6,000 parts: 85.3 MiB are 96 MiB in buffers of 16 MiB, and 550 GiB must fit.
+    let (expected, usual) = (500 * GIB, 500 * GIB / 6_000);
+    let mut cut = expecting(expected);
+    let may_end = |cut: &mut PartCut, number, offset, filled| {
+        cut.may_end(PartStart { number, offset }, filled)
+    };
+    for offset in [10 * GIB, 200 * GIB] {
+        let rest = expected + expected / 10 - offset - 16 * MIB;
+        let last = MAX_PARTS - SPLIT_RESERVE - rest.div_ceil(usual) as u32;
+        assert!(may_end(&mut cut, last, offset, 16 * MIB), "{offset}");
+        assert!(!may_end(&mut cut, last + 1, offset, 16 * MIB), "{offset}");
+        assert!(may_end(&mut cut, last + 1, offset, 96 * MIB), "{offset}: the usual size");
+    }
+    // Short streams count in parts of 16 MiB.
+    let mut short = expecting(90 * GIB);
+    let rest = 99 * GIB - GIB - 12 * MIB;
+    let last = MAX_PARTS - SPLIT_RESERVE - rest.div_ceil(16 * MIB) as u32;
+    assert!(may_end(&mut short, last, GIB, 12 * MIB));
+    assert!(!may_end(&mut short, last + 1, GIB, 12 * MIB));
+    // The longest stream must fit too, whatever is expected: here the expected one ends in the next part.
+    let largest_of = |expected: u64| expecting(expected).plan().part_size(MAX_PARTS);
+    let (longest, largest) = (10 * TIB, largest_of(9 * TIB));
+    let later = (longest - 9 * TIB / 10 * 11) / largest;
+    let end = longest - later * largest;
+    let expected = end / 11 * 10 + 2 * MIB;
+    assert_eq!(largest_of(expected), largest);
+    let number = MAX_PARTS - SPLIT_RESERVE - later as u32;
+    let mut long = expecting(expected);
+    assert!(may_end(&mut long, number, end - 10 * MIB, 10 * MIB));
+    assert!(!may_end(&mut long, number, end - 10 * MIB - 1, 10 * MIB));
+}
+
+#[test]
+fn a_part_that_the_service_holds_does_not_end_early() {
+    let input = PlanInput { expected_size: Some(90 * GIB), ..roomy() };
+    let held: Vec<_> = (1..=100).map(|number| (number, 64 * MIB)).collect();
+    let mut cut = PartCut::new(plan(&input).unwrap().continuing(&held), &input);
+    let may_end = |cut: &mut PartCut, number: u32| {
+        let offset = u64::from(number - 1) * 64 * MIB;
+        cut.may_end(PartStart { number, offset }, 16 * MIB)
+    };
+    assert!(!may_end(&mut cut, 100) && may_end(&mut cut, 101));
+}
+
+#[test]
 fn up_to_four_connections_have_the_parts_of_one() {
     // Parts that hold as much as memory allows grow early.
     let limited = PlanInput { max_memory: Some(640 * MIB), ..PlanInput::default() };

@@ -133,6 +133,15 @@ fn while_streaming_only_a_block_of_retry_for_times_out_and_a_success_restarts_it
 }
 
 #[test]
+fn after_the_last_stream_a_request_without_valid_credentials_fails_at_once() {
+    let mut lifecycle = token(60);
+    assert_eq!(lifecycle.decide(at(100), SigningRequest::Small), TokenDecision::Wait);
+    lifecycle.end_streaming();
+    lifecycle.set_policy(at(100), policy(None));
+    assert_eq!(lifecycle.decide(at(101), SigningRequest::Small), TokenDecision::TimedOut);
+}
+
+#[test]
 fn an_api_key_does_not_expire_and_is_never_refreshed() {
     let facts = TokenInfo { generation: 1, expires: None, issued: None, session_end: None };
     let mut lifecycle = TokenLifecycle::new(at(0), policy(None), facts);

@@ -107,6 +107,13 @@ fn failures_far_apart_do_not_end_a_stream_while_another_part_is_being_sent() {
         run.wait();
     }
     assert!(run.finish.is_none() && run.calls.contains(&ApiCall::Part(nth(2))));
+    // Refused credentials concern all requests.
+    let mut refused = run.upload.clone();
+    let unauthorized = Err(Model::rejection(401, "NotAuthenticated"));
+    let call = ApiCall::Part(nth(1));
+    refused.handle_event(run.now + 60 * SECOND, Event::CallDone { call, result: unauthorized });
+    let mut actions = std::iter::from_fn(|| refused.poll_action());
+    assert!(actions.any(|action| matches!(action, Action::CancelParts)));
     // In an outage all parts fail.
     let began_at = run.now;
     run.fail(ApiCall::Part(nth(2)), response_lost());

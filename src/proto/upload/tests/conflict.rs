@@ -135,6 +135,26 @@ fn a_stream_with_another_digest_is_never_committed() {
 }
 
 #[test]
+fn the_sha256_of_a_stream_is_known_where_it_is_expected_or_the_digest_of_its_one_part() {
+    let value = |algorithm: Algorithm| {
+        digest::part(algorithm, &[Bytes::from_static(b"abc")]).value.unwrap()
+    };
+    for (checksum, computed, known) in [
+        (Algorithm::Sha256, vec![], true),
+        (Algorithm::Md5, vec![], false),
+        (Algorithm::Md5, vec![value(Algorithm::Sha384)], false),
+        (Algorithm::Md5, vec![value(Algorithm::Sha384), value(Algorithm::Sha256)], true),
+    ] {
+        let mut run = ScriptedRun::new(UploadConfig { checksum, ..test_config(1, 2) });
+        let digest = digest::part(checksum, &[Bytes::from_static(b"abc")]);
+        run.handle_event(Event::Part { number: nth(1), digest });
+        run.handle_event(Event::StreamDigests(computed));
+        let hex = known.then(|| value(Algorithm::Sha256).hex());
+        assert_eq!(run.upload.core.whole_sha256(), hex, "{checksum:?}");
+    }
+}
+
+#[test]
 fn a_stream_that_one_request_cannot_carry_creates_nothing() {
     let mut run = ScriptedRun::new(UploadConfig { single_put: Some(3), ..test_config(1, 2) });
     run.handle_event(part(1, b"abc"));

@@ -121,15 +121,21 @@ fn an_object_of_the_same_size_does_not_prove_a_commit_if_the_previous_object_is_
 /// Another client has stored an object of this size, and something has aborted the upload.
 #[test]
 fn an_object_of_the_same_size_does_not_prove_a_commit_if_there_was_no_object_before() {
-    for before in [PreviousObject::Nothing, PreviousObject::Object("old".to_owned())] {
+    for (before, size) in [
+        (PreviousObject::Nothing, 6),
+        (PreviousObject::Object("old".to_owned()), 6),
+        (PreviousObject::Nothing, 7),
+    ] {
         let mut run =
             ScriptedRun::committing(UploadConfig { previous_object: before, ..test_config(1, 2) });
         run.fail(ApiCall::Commit, response_lost());
         run.wait();
         run.reject(ApiCall::Head, 404, "");
         run.reject(ApiCall::ListParts, 404, "UploadNotFound");
-        run.succeed(ApiCall::Head, Outcome::Object(meta_of_size("foreign", 6)));
+        run.succeed(ApiCall::Head, Outcome::Object(meta_of_size("foreign", size)));
         assert_eq!(run.error_kind(), ErrorKind::OutcomeUnknown);
+        let message = &run.result().as_ref().unwrap_err().message;
+        assert_eq!(message.contains("is not what was sent"), size != 6, "{message}");
     }
 }
 

@@ -49,8 +49,9 @@ fn a_buffer_that_changed_after_a_damaged_put_ends_the_run() {
         damaged(&mut run);
         rehash(&mut run, b"abd");
         assert_eq!(run.error_kind(), kind);
-        let text = run.result().as_ref().unwrap_err().to_string();
-        assert!(text.contains("changed in memory"), "{text}");
+        let error = run.result().as_ref().unwrap_err();
+        assert!(error.to_string().contains("changed in memory"), "{error}");
+        assert_eq!(error.message.ends_with("; nothing was committed"), !lost, "{error}");
     }
 }
 
