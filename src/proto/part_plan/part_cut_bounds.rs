@@ -51,6 +51,23 @@ fn a_small_part_of_a_stream_of_unknown_length_has_a_thousandth_of_the_bytes_befo
 }
 
 #[test]
+fn the_first_part_that_is_asked_for_has_the_size_that_it_has_after_others() {
+    let mut grown = 0;
+    for gib in [8, 16, 64] {
+        let input = PlanInput { available_memory: Some(gib * GIB), ..PlanInput::default() };
+        let mut asked = auto(&input);
+        size(&mut asked, 9_000, TIB, 4);
+        for number in (100..2_500).step_by(100) {
+            let offset = u64::from(number - 1) * 16 * MIB;
+            let first = size(&mut auto(&input), number, offset, 4);
+            assert_eq!(first, size(&mut asked, number, offset, 4), "{gib} GiB, {number}");
+            grown += u32::from(first > 128);
+        }
+    }
+    assert!(grown > 0);
+}
+
+#[test]
 fn a_part_may_end_early_where_parts_of_the_usual_size_leave_a_number_for_the_rest() {
     // 500 GiB in 6,000 parts: 85.3 MiB are 96 MiB in buffers of 16 MiB, and 550 GiB must fit.
     let (expected, usual) = (500 * GIB, 500 * GIB / 6_000);
