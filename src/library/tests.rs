@@ -181,6 +181,7 @@ async fn durations_without_end_are_taken() {
             .stall_timeout(Duration::MAX)
     };
     let client = StorageClient::open(config()).await.unwrap();
+    assert_eq!(client.retry_for, Duration::from_secs(36_500 * 86_400));
     let receipt = put("x").run(&client, &b"stream"[..], pending(), |_| ()).await.unwrap();
     assert_eq!(receipt.size, 6);
 }

@@ -73,16 +73,17 @@ impl ProfileSettings {
         let needs_file = !options.auth.is_some_and(AuthMode::needs_no_config_file);
         let named = options.profile.as_ref().filter(|_| !options.profile_in_rc);
         // As in the OCI CLI, a complete environment makes the file unnecessary, unless an option asks for more.
+        let names_file = options.config_file != environment.path("OCI_CLI_CONFIG_FILE");
         let asks = options.auth == Some(AuthMode::SecurityToken)
             || options.profile.as_ref().is_some_and(|profile| profile.origin.starts_with("--"))
-            || options.config_file != environment.path("OCI_CLI_CONFIG_FILE");
+            || names_file;
         if needs_file && !asks && settings.has_api_key() && options.region.is_some() {
             return Ok(settings);
         }
         let file = match locate(options, environment) {
             Ok(file) => file,
             // A container may have a token and a key, but no home folder and no config file.
-            Err(_) if options.profile.is_none() && settings.has_credentials() => {
+            Err(_) if options.profile.is_none() && !names_file && settings.has_credentials() => {
                 return Ok(settings);
             }
             Err(error) if needs_file && (named.is_some() || settings.has_part_of_credentials()) => {

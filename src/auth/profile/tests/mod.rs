@@ -148,6 +148,7 @@ fn an_option_comes_before_a_complete_api_key_in_the_environment() {
     let region = Some(Setting::new("us-ashburn-1", "--region"));
     let options = ServiceOptions { region, ..options() };
     let resolve = |options: &ServiceOptions| Identity::resolve(options, &environment);
+    let plain = options.clone();
     let of_environment = resolve(&options).unwrap();
     assert!(matches!(of_environment.credentials, CredentialSource::ApiKey { .. }));
     let session = Some(Setting::new("S", "--profile"));
@@ -157,8 +158,15 @@ fn an_option_comes_before_a_complete_api_key_in_the_environment() {
     assert!(token_file_of(&resolve(&mode).unwrap().credentials).is_some());
     let file = Some(PathBuf::from("/nonexistent"));
     let elsewhere = ServiceOptions { config_file: file, profile: None, ..options };
-    let elsewhere = resolve(&elsewhere).map(|identity| identity.profile);
-    assert!(elsewhere.is_ok() || elsewhere.is_err_and(|error| error.kind.exit_code() == 2));
+    let error = resolve(&elsewhere).err().unwrap();
+    assert_eq!(error.kind.exit_code(), 2, "{error}");
+    // Without an option the file is not even read.
+    home.write(".oci/config", "no config");
+    let profile = Some(Setting::new("DEFAULT", "OCI_CLI_PROFILE"));
+    for options in [plain.clone(), ServiceOptions { profile, ..plain }] {
+        let identity = resolve(&options).unwrap();
+        assert!(matches!(identity.credentials, CredentialSource::ApiKey { .. }));
+    }
 }
 
 /// A home with a session in DEFAULT and profiles that inherit it.
