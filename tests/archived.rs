@@ -162,13 +162,14 @@ fn a_restore_is_asked_for_once_and_waited_for() {
                 _ => Some("Restored"),
             }
         });
-        let done = read_from(&url, "--restore --hours 5 --retry-for 1s").exits(0);
+        let done = read_from(&url, "--restore --hours 5 --retry-for 1s --progress json").exits(0);
         assert_eq!(done.stdout, BYTES);
         let posts = |requests: &[String]| {
             let paths = requests.iter().filter(|line| line.starts_with("POST "));
             paths.filter(|line| line.contains("/actions/restoreObjects")).count()
         };
         assert_eq!(posts(&requests.lock().unwrap()), asked);
-        done.stderr_has(&[if begins_archived { "restore is asked for" } else { "already" }]);
+        let told = if begins_archived { "restore is asked for" } else { "already" };
+        done.stderr_has(&[told, "\"state\":\"restoring\""]);
     }
 }
