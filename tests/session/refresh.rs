@@ -122,15 +122,16 @@ fn in_memory_in_a_read_only_folder() {
 }
 
 /// The store checks the token of a part again when its last byte arrives, and rejects the old token
-/// 100 ms after a refresh. 401s allowed: one for each part that is in flight at a refresh.
+/// 100 ms after a refresh. A part takes 1.25 s, and a token is used for 1.7 s or more, so that a part that starts
+/// with a new token ends with it. 401s allowed: one for each part that is in flight at a refresh.
 fn the_old_token_is_rejected_soon_after() {
     let fixture = Fixture::with(3, |options| {
         options.grace = Some(std::time::Duration::from_millis(100));
         options.recheck_token_after_body = true;
     });
     let mut stream =
-        fixture.start_stream(fixture.put().args("--bwlimit 8MiB --parallel-upload-count 2"));
-    fixture.store_parts(&mut stream, 8);
+        fixture.start_stream(fixture.put().args("--bwlimit 16MiB --parallel-upload-count 2"));
+    fixture.store_parts(&mut stream, 14);
     let rounds = fixture.refreshes().len();
     assert!(rounds >= 3, "{rounds} refreshes");
     fixture.finish(stream, 2 * (rounds + 1)).stderr_lacks("has been waiting since");
