@@ -72,6 +72,14 @@ fn cut_by_fast_reader(cut: &mut PartCut, connections: u16, stream: u64) -> Vec<u
 }
 
 #[test]
+fn the_least_memory_is_that_of_two_parts_of_10_mib() {
+    let of = |max_memory| plan(&PlanInput { max_memory: Some(max_memory), ..roomy() });
+    assert_eq!(of(20 * MIB).unwrap().memory(), 20 * MIB);
+    assert_eq!(of(20 * MIB - 1).unwrap_err().kind.exit_code(), 2);
+    assert!(of(20 * MIB + 1).is_ok());
+}
+
+#[test]
 fn parts_that_end_early_leave_numbers_for_the_whole_stream() {
     for available_memory in [16, 64].map(|gib| Some(gib * GIB)) {
         for connections in [8, 39] {
