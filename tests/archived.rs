@@ -85,7 +85,7 @@ fn get(store: &Store, url: &str, options: &str) -> Ocipipe {
         .args(&format!("--endpoint {url} --auth-endpoint {url}"))
 }
 
-/// The archival state for each request of a restore whose HEADs from the third on, so many of them, get 401.
+/// The archival state for each request of a restore of which `rejections` HEADs, from the third on, get 401.
 fn rejecting(rejections: usize) -> impl Fn(&str) -> Option<&'static str> {
     let heads = AtomicUsize::new(0);
     move |line| match line.starts_with("HEAD ").then(|| heads.fetch_add(1, Ordering::SeqCst)) {

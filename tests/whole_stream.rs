@@ -97,7 +97,7 @@ fn the_receipt_has_the_sha256_of_the_stream_where_an_option_had_it_computed() {
 fn without_multipart_a_stream_of_any_length_that_fits_is_one_request() {
     let store = Store::start();
     for (length, memory) in
-        [(0, "20MiB"), (1, "20MiB"), (2 * PART, "20MiB"), (3 * PART + 7, "31MiB")]
+        [(0, "1MiB"), (1 << 20, "1MiB"), (2 * PART, "20MiB"), (3 * PART + 7, "31MiB")]
     {
         let name = format!("of-{length}");
         let bytes = ramp(length);

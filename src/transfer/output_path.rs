@@ -142,16 +142,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("fifo");
         rustix::fs::mkfifoat(CWD, &path, 0o600.into()).unwrap();
-        let (told, reader) = (std::cell::Cell::new(0), std::cell::OnceCell::new());
+        let (calls, reader) = (std::cell::Cell::new(0), std::cell::OnceCell::new());
         let opened = open_special(&path, || {
-            told.set(told.get() + 1);
+            calls.set(calls.get() + 1);
             // Opening for reading does not block either with this flag.
             let flags = OFlags::NONBLOCK.bits().cast_signed();
             let opened = File::options().read(true).custom_flags(flags).open(&path);
             reader.set(opened.unwrap()).unwrap();
         });
         let file = opened.await.unwrap();
-        assert_eq!(told.get(), 1);
+        assert_eq!(calls.get(), 1);
         assert!(!rustix::fs::fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
     }
 }

@@ -148,8 +148,12 @@ async fn prepare(
         expected_size,
         available_memory: memory::available(),
     };
-    let plan = part_plan::plan(&input)?;
     let single_put = single_put(command, &options, &input, size)?;
+    let plan = match (part_plan::plan(&input), &single_put) {
+        // A single request needs less memory than the least of a multipart upload.
+        (Err(_), Some(single)) => single.clone(),
+        (plan, _) => plan?,
+    };
     let (client, mut preflight) =
         place.connect(command, environment, local, &options, reporter).await?;
     let messages = config::message_context(&preflight.location, command);
