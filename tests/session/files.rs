@@ -22,6 +22,7 @@ together!(credentials_that_another_process_writes_are_adopted {
     a_token_whose_predecessor_is_rejected: the_predecessor_is_rejected();
     a_part_in_flight_with_the_predecessor: a_part_is_in_flight();
     an_api_key_that_was_rotated: an_api_key_is_rotated();
+    an_api_key_that_is_not_uploaded_yet: an_api_key_is_not_uploaded();
 });
 
 /// Most of the lifetime of a token of 4 s.
@@ -195,4 +196,17 @@ fn an_api_key_is_rotated() {
     fixture.store.server().set_faults(FaultPlan::new().with(rule));
     fixture.store_part(&mut stream);
     fixture.finish(stream, 1).stderr_lacks("has been waiting since");
+}
+
+/// The client has a new key that the service does not know. 401s allowed: that of the next part, and
+/// that of the probe which shows that the key is refused.
+fn an_api_key_is_not_uploaded() {
+    let fixture = Fixture::new(LONG);
+    let run = fixture.put().args("--profile API_KEY --auth api_key --retry-for 60s");
+    let mut stream = fixture.start_stream(run);
+    fixture.store_part(&mut stream);
+    write_private(&fixture.key(), include_bytes!("../data/keys/rsa-3072.pem"));
+    fixture.store_parts(&mut stream, 2);
+    let done = fixture.finish(stream, 2);
+    done.stderr_has(&["accepts the one before it, which is used again"]);
 }

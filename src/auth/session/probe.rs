@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::Credentials;
 use super::key_and_token::DelegationToken;
 use super::service_time::time_call;
-use super::state::{ProbeRequest, SharedState};
+use super::state::{ProbeRequest, SharedState, credentials};
 use super::transport::{AuthRequest, AuthTransport, Route};
 use proto::principal::AuthCall;
 use proto::sign::{self, SignedRequest};
@@ -18,34 +18,52 @@ use proto::token_lifecycle::ProbeResult;
 /// The timeout of a probe and of a query of the service's clock.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Sends the probe request and reports whether the current credentials are accepted.
+/// Probes the current credentials and, where the service rejects an API key, the one that was used
+/// before it.
 pub(super) async fn probe(shared: Arc<SharedState>, transport: Arc<dyn AuthTransport>) {
-    let (credentials, probe, clock) = {
+    let (current, earlier) = {
         let state = shared.state();
-        let clock = state.lifecycle.clock(shared.now());
-        (state.credentials.clone(), state.probe_request.clone(), clock)
+        let earlier = state.earlier_key.as_ref().map(|pair| credentials(pair, 0));
+        (Arc::clone(&state.credentials), earlier)
     };
-    let request = probe_request(&shared, &credentials, probe, &date(clock));
-    let response = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
-    let mut state = shared.state();
-    let now = shared.now();
-    let result = match response {
-        Ok(Ok(response)) => {
-            if let Some(server) = response.date {
-                shared.on_server_date(&mut state, server);
-            }
-            match response.reply.status {
-                401 => ProbeResult::Rejected,
-                429 | 500.. => ProbeResult::Unanswered,
-                // The service checks credentials first: any other status means they are accepted.
-                _ => ProbeResult::Accepted,
-            }
+    let result = send_probe(&shared, transport.as_ref(), &current).await;
+    let earlier = match (result, earlier) {
+        (ProbeResult::Rejected, Some(earlier)) => {
+            send_probe(&shared, transport.as_ref(), &earlier).await
         }
         _ => ProbeResult::Unanswered,
     };
-    state.lifecycle.probe_finished(now, credentials.generation, result);
+    let mut state = shared.state();
+    state.lifecycle.probe_finished(shared.now(), current.generation, result);
+    if earlier == ProbeResult::Accepted && state.credentials.generation == current.generation {
+        shared.restore_earlier_key(&mut state);
+    }
     shared.notify_events(&mut state);
     shared.changed.notify_waiters();
+}
+
+/// Sends the probe request and returns whether the service accepts the credentials.
+async fn send_probe(
+    shared: &SharedState,
+    transport: &dyn AuthTransport,
+    credentials: &Credentials,
+) -> ProbeResult {
+    let (probe, clock) = {
+        let state = shared.state();
+        (state.probe_request.clone(), state.lifecycle.clock(shared.now()))
+    };
+    let request = probe_request(shared, credentials, probe, &date(clock));
+    let response = tokio::time::timeout(PROBE_TIMEOUT, transport.exchange(request)).await;
+    let Ok(Ok(response)) = response else { return ProbeResult::Unanswered };
+    if let Some(server) = response.date {
+        shared.on_server_date(&mut shared.state(), server);
+    }
+    match response.reply.status {
+        401 => ProbeResult::Rejected,
+        429 | 500.. => ProbeResult::Unanswered,
+        // The service checks credentials first: any other status means they are accepted.
+        _ => ProbeResult::Accepted,
+    }
 }
 
 pub(super) async fn query_time_with_timeout(

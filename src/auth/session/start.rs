@@ -152,6 +152,7 @@ impl Session {
             lifecycle,
             last_read: LastRead { snapshot, stable: false },
             rejected_keys: RejectedKeys::default(),
+            earlier_key: None,
             unreadable: None,
             issue_error: None,
             refresh_error: None,

@@ -57,6 +57,9 @@ pub(super) struct SessionState {
     pub lifecycle: TokenLifecycle,
     pub last_read: LastRead,
     pub rejected_keys: RejectedKeys,
+    /// The API key before that in `keys`. A new key is accepted only once it is known in the region,
+    /// and the service may accept this one until then.
+    pub earlier_key: Option<Arc<KeyAndToken>>,
     /// Set while the files cannot be read.
     pub unreadable: Option<Unreadable>,
     /// Why the last issue failed; `None` after one that succeeded.
@@ -215,11 +218,31 @@ impl SharedState {
         {
             return false;
         }
-        state.lifecycle.adopt(self.now(), token, origin);
-        state.credentials = Arc::new(credentials(&pair, generation));
-        state.keys = Arc::new(pair);
-        self.changed.notify_waiters();
+        self.replace(state, Arc::new(pair), token, origin);
         true
+    }
+
+    /// Makes the earlier API key the current one again; the key in use becomes the earlier one.
+    pub(super) fn restore_earlier_key(&self, state: &mut SessionState) {
+        let Some(pair) = state.earlier_key.take() else { return };
+        let token = token_info(&pair, state.credentials.generation + 1);
+        self.replace(state, pair, token, CredentialOrigin::EarlierKey);
+    }
+
+    fn replace(
+        &self,
+        state: &mut SessionState,
+        pair: Arc<KeyAndToken>,
+        token: TokenInfo,
+        origin: CredentialOrigin,
+    ) {
+        state.lifecycle.adopt(self.now(), token, origin);
+        state.credentials = Arc::new(credentials(&pair, token.generation));
+        let before = std::mem::replace(&mut state.keys, pair);
+        if before.token.is_none() {
+            state.earlier_key = Some(before);
+        }
+        self.changed.notify_waiters();
     }
 
     /// Waits until the number of finished refreshes differs from `before`.

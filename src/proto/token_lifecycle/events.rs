@@ -155,6 +155,8 @@ pub enum CredentialOrigin {
     Files,
     /// A refresh of this process.
     Refresh,
+    /// The API key that was used before the current one, which the service rejects.
+    EarlierKey,
 }
 
 /// The contents of the credential files, compared with the key and token in use.
@@ -278,6 +280,7 @@ impl TokenEvent {
             | TokenEvent::Refreshing { .. }
             | TokenEvent::Probed { .. } => Level::Debug,
             TokenEvent::RefreshFailed { first: false, .. } => Level::Debug,
+            TokenEvent::Adopted { origin: CredentialOrigin::EarlierKey, .. } => Level::Warning,
             TokenEvent::Adopted { .. }
             | TokenEvent::Rejected
             | TokenEvent::Resumed

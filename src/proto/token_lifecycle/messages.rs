@@ -162,6 +162,10 @@ fn fmt_adopted(
     match origin {
         CredentialOrigin::Files => f.write_str("loaded the changed credentials from disk")?,
         CredentialOrigin::Refresh => write!(f, "{token} was refreshed")?,
+        CredentialOrigin::EarlierKey => f.write_str(
+            "the service refuses the API key in use and accepts the one before it, which is used again; \
+             both should be among the API keys of the user until the run has ended",
+        )?,
     }
     match expires {
         Some(expires) => write!(f, "; valid until {}", DisplayTime(expires)),

@@ -296,3 +296,47 @@ async fn with_no_refresh_the_auth_service_is_never_called() {
     assert_eq!(fixture.session.credentials(transfer).await.unwrap().generation, 1);
     assert_eq!(fixture.refreshes(), 0);
 }
+
+/// The fingerprint in the key id of a request that an API key signs.
+fn fingerprint(key_id: &str) -> String {
+    key_id.rsplit('/').next().unwrap().to_owned()
+}
+
+/// A new key can be refused for minutes: it is uploaded later, or not known in each region yet.
+#[tokio::test]
+async fn while_streaming_an_api_key_that_is_refused_gives_way_to_the_one_before_it() {
+    let home = Home::new("");
+    let own = Key::from_pem(&vector_key(), None).unwrap().fingerprint().to_owned();
+    let config = format!(
+        "[S]\nkey_file=~/key.pem\nuser=ocid1.user.oc1..b\ntenancy=ocid1.tenancy.oc1..a\n\
+         fingerprint={own}\nregion=phx\n"
+    );
+    home.write(".oci/config", config.as_bytes());
+    let accepted = Arc::new(std::sync::Mutex::new(own.clone()));
+    let script = Arc::clone(&accepted);
+    let mut fixture = start(&home, move |request| {
+        let header = request.call.headers.iter().find(|(name, _)| *name == "authorization");
+        let accepts = header.unwrap().1.contains(&*script.lock().unwrap());
+        Some((if accepts { 200 } else { 401 }, String::new()))
+    });
+    fixture.session.set_streaming();
+    fixture.credentials().await.unwrap();
+    home.write("key.pem", OTHER_KEY);
+    let new = fixture.credentials().await.unwrap();
+    assert_ne!(fingerprint(new.key_id.as_str()), own);
+    fixture.reject(&new);
+    let restored = fixture.credentials().await.unwrap();
+    assert_eq!((fingerprint(restored.key_id.as_str()), restored.generation), (own.clone(), 3));
+    let is_restored = |event: &TokenEvent| {
+        matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::EarlierKey, .. })
+    };
+    fixture.wait_for(is_restored).await;
+    // The file still has the new key. It is used once the service refuses the old one and accepts it.
+    home.write("key.pem", OTHER_KEY);
+    assert_eq!(fixture.credentials().await.unwrap().generation, 3);
+    *accepted.lock().unwrap() = fingerprint(new.key_id.as_str());
+    fixture.reject(&restored);
+    let last = fixture.credentials().await.unwrap();
+    assert_eq!((last.key_id.as_str(), last.generation), (new.key_id.as_str(), 4));
+    fixture.wait_for(is_restored).await;
+}

@@ -110,6 +110,12 @@ fn each_event_about_the_credentials_in_use_has_its_level_and_names_what_follows(
             "the session token was refreshed; valid until Thu, 01 Jan 2026 01:00:00 GMT",
         ),
         (
+            TokenEvent::Adopted { expires: None, origin: CredentialOrigin::EarlierKey },
+            Warning,
+            "the service refuses the API key in use and accepts the one before it, which is used again; \
+             both should be among the API keys of the user until the run has ended",
+        ),
+        (
             TokenEvent::Using { generation: 2, left: Some(secs(90)) },
             Debug,
             "signing with credentials no. 2, which are not known to be refused and have 1 min 30 s left",
