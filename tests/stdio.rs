@@ -88,3 +88,19 @@ fn a_closed_stdout_of_help_is_no_error_but_a_full_disk_is() {
     let output = Command::new("sh").args(["-c", line, BINARY]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn a_pipe_that_is_stdin_or_an_output_is_no_file_of_settings() {
+    for (option, pipe, reason) in [
+        ("--cli-rc-file", "/dev/fd/0", "this is stdin, which is data only"),
+        ("--cli-rc-file", "/dev/fd/2", "this is the output of this process"),
+        ("--config-file", "/dev/fd/2", "this is the output of this process"),
+    ] {
+        let put = format!("\"$0\" put oci://b/n --endpoint https://127.0.0.1:9 {option} {pipe}");
+        let line = format!("set -o pipefail; echo stream | {put} 2>&1 >/dev/null | cat");
+        let output = Command::new("bash").args(["-c", &line, BINARY]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{option} {pipe}: {text}");
+        assert!(text.contains(reason), "{option} {pipe}: {text}");
+    }
+}

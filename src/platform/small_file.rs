@@ -5,7 +5,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
@@ -29,7 +29,7 @@ const MAX_RECEIPTS: u64 = 16 * 1024;
 ///
 /// The file cannot be read, or has more than `limit` bytes (`FileTooLarge`).
 pub(crate) fn read_bytes(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = open_file(path)?;
     // A secret is not left behind by a vector that grows.
     let size = file.metadata().map_or(0, |found| found.len()).min(limit);
     let mut bytes = Vec::with_capacity(size as usize + 1);
@@ -91,8 +91,31 @@ fn invalid(option: &str, path: &Path, reason: &str) -> Error {
     Error::usage(format!("{option} {}: {reason}", path.display()))
 }
 
+/// Opens a file to read it.
+///
+/// # Errors
+///
+/// The file cannot be opened, or is a pipe that is stdin, stdout or stderr of this process: of stdin the
+/// stream would be lost, and a process that waits for its own output waits without end.
+pub(crate) fn open_file(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    let found = file.metadata()?;
+    let is = |stat: rustix::io::Result<rustix::fs::Stat>| {
+        stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (found.dev(), found.ino()))
+    };
+    match found.file_type().is_fifo() {
+        true if is(rustix::fs::fstat(io::stdin())) => {
+            Err(io::Error::other("this is stdin, which is data only"))
+        }
+        true if is(rustix::fs::fstat(io::stdout())) || is(rustix::fs::fstat(io::stderr())) => {
+            Err(io::Error::other("this is the output of this process"))
+        }
+        _ => Ok(file),
+    }
+}
+
 fn open(option: &str, path: &Path) -> Result<File, Error> {
-    File::open(path).map_err(|error| invalid(option, path, &error.to_string()))
+    open_file(path).map_err(|error| invalid(option, path, &error.to_string()))
 }
 
 fn read_text(option: &str, path: &Path, file: File, kib: u64) -> Result<Zeroizing<String>, Error> {

@@ -4,7 +4,6 @@
 //! read from was on disk at the same time, and the token is bound to the key if it names a key.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -16,6 +15,7 @@ use super::key_and_token::{DelegationToken, KeyAndToken};
 use crate::auth::profile::{
     CredentialSource, Identity, KeySource, PrivateKey, ResourcePrincipal, TextOrFile,
 };
+use crate::platform::small_file;
 use proto::error::{Error, ErrorKind};
 use proto::key::{Key, KeyError, MAX_FILE};
 use proto::sign::KeyId;
@@ -300,7 +300,7 @@ pub(super) fn read_delegation_token(path: &Path) -> Result<DelegationToken, Read
 /// Reads a file of at most `limit` bytes. A longer file is an error.
 fn read_up_to(path: &Path, limit: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     let mut text = Zeroizing::new(Vec::with_capacity(16 * 1024));
-    File::open(path)?.take(limit as u64 + 1).read_to_end(&mut text)?;
+    small_file::open_file(path)?.take(limit as u64 + 1).read_to_end(&mut text)?;
     if text.len() > limit {
         return Err(std::io::Error::other(format!("it is longer than {limit} bytes")));
     }
