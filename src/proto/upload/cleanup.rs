@@ -128,13 +128,17 @@ impl Cleanup {
         }
     }
 
-    /// A create whose response was lost may have left an upload without parts.
+    /// A create whose response was lost may have left an upload without parts, and a commit without a
+    /// response the upload itself.
     pub(super) fn list_orphans(self, core: &mut Core) -> State {
-        if !core.multipart.create_response_lost {
+        let lost = core.multipart.create_response_lost;
+        if core.is_through_par() {
+            if lost {
+                core.warn_of_unlisted_uploads();
+            }
             return self.finish(core);
         }
-        if core.is_through_par() {
-            core.warn_of_unlisted_uploads();
+        if !lost && !core.multipart.commit_unconfirmed {
             return self.finish(core);
         }
         let deadline = core.clamp_to_stop(STOP_TIMEOUT);
@@ -149,19 +153,37 @@ impl Cleanup {
     fn on_orphans_unlisted(self, core: &mut Core, failure: Option<&Failure>) -> State {
         let why = failure.map(|failure| failure.message_with_permissions(Operation::ListUploads));
         let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
-        core.warn(format!(
-            "an answer to CreateMultipartUpload was lost, and the open uploads of {} could not be \
-             listed{why}: look for one with `ocipipe uploads list`",
-            core.config.messages.object_url
-        ));
+        if core.multipart.create_response_lost {
+            core.warn(format!(
+                "an answer to CreateMultipartUpload was lost, and the open uploads of {} could not be \
+                 listed{why}: look for one with `ocipipe uploads list`",
+                core.config.messages.object_url
+            ));
+        }
+        if let Some(id) = core.unconfirmed_upload_id() {
+            core.warn(format!(
+                "no answer says whether the commit or another client stored the object, and the open \
+                 uploads could not be listed{why}: the upload {id} may still be open; abort it with: {}",
+                core.config.messages.abort_command(&id)
+            ));
+        }
         self.finish(core)
     }
 
     /// Names the open uploads. An upload may belong to another host, so that none is aborted.
     fn on_orphans_listed(self, core: &mut Core, listed: &[ListedUpload]) -> State {
+        let unconfirmed = core.unconfirmed_upload_id();
         for upload in listed {
             let id = upload.upload_id.as_str();
-            if core.upload_id() == Some(id) || self.aborting.as_deref() == Some(id) {
+            if unconfirmed.as_deref() == Some(id) {
+                core.warn(format!(
+                    "the upload {id} is still listed, although the object has its bytes: another client \
+                     may have stored them; abort it with: {}",
+                    core.config.messages.abort_command(id)
+                ));
+            }
+            let is_known = core.upload_id() == Some(id) || self.aborting.as_deref() == Some(id);
+            if is_known || !core.multipart.create_response_lost {
                 continue;
             }
             let created = upload.time_created.as_deref().unwrap_or("an unknown time");

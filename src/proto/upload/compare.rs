@@ -71,11 +71,18 @@ impl Core {
         for (read, stored, evidence) in self.digest_pairs(meta) {
             let (Some(read), Some(stored)) = (read, stored) else { continue };
             if !digest::is_same(&read, stored) {
+                let header = match evidence {
+                    Evidence::Composition => Evidence::Multipart(Algorithm::Md5),
+                    evidence => evidence,
+                };
                 return Comparison::Differs(format!(
-                    "{evidence} is {stored}, of what was read {read}"
+                    "{header} is {stored}, of what was read {read}"
                 ));
             }
-            best = Some(evidence);
+            // Without a size nothing of what was read was compared.
+            if evidence != Evidence::Composition || best.is_some() {
+                best = Some(evidence);
+            }
         }
         best.map_or(Comparison::NothingToCompare, Comparison::Same)
     }

@@ -52,8 +52,8 @@ impl Streaming {
 
 impl Upload {
     /// What proves that an object is the stream that was read, by the digests of the parts; `None` where the
-    /// stream was not read to its end, and where these digests do not prove it. An equal object may have
-    /// been stored in other parts.
+    /// stream was not read to its end, and where these digests do not prove it: an equal object may have
+    /// been stored in other parts, and with `--checksum none` no digest is one of what was read.
     #[doc(hidden)]
     pub fn proof_of(&self, object: &ObjectMeta) -> Option<Evidence> {
         let core = &self.core;
@@ -64,6 +64,7 @@ impl Upload {
             return None;
         }
         match core.compare(object) {
+            Comparison::Same(Evidence::Composition) => None,
             Comparison::Same(evidence) if evidence.is_strong() => Some(evidence),
             _ => None,
         }

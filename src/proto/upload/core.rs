@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::outage::{OutageTracker, RetryCause};
-use super::parts::Parts;
+use super::parts::{Parts, is_long_attempt};
 use super::{Action, ApiCall, EndOfStream, Now, PreviousObject, UploadConfig};
 use crate::api::ObjectMeta;
 use crate::digest::Value;
@@ -44,6 +44,9 @@ pub(super) struct MultipartUpload {
     pub create_in_flight: bool,
     /// The response to a create was lost: an upload without parts may be open.
     pub create_response_lost: bool,
+    /// The object has the bytes of the upload, and no response says that its commit stored them: another
+    /// client can have stored the same, and the upload may be open.
+    pub commit_unconfirmed: bool,
     /// The numbers of held parts beyond the end of the stream.
     pub excluded: Vec<PartNumber>,
     /// Another run has ended the upload.
@@ -66,6 +69,8 @@ pub(super) struct CurrentCall {
     pub scheduled: Option<(Now, ApiCall)>,
     /// Failed attempts so far.
     pub attempt: u32,
+    /// When the last attempt started.
+    pub sent_at: Now,
     /// The ambiguous 404s in a row of one operation.
     pub streak: Option<(Operation, NotFoundStreak)>,
     /// The last failure was the rejection of a pre-authenticated request.
@@ -115,6 +120,7 @@ impl Core {
                 creation,
                 create_in_flight: false,
                 create_response_lost: false,
+                commit_unconfirmed: false,
                 excluded: Vec::new(),
                 is_gone: false,
             },
@@ -147,6 +153,7 @@ impl Core {
 
     pub(super) fn start_call(&mut self, call: ApiCall) {
         self.multipart.create_in_flight |= call.is_create();
+        self.call.sent_at = self.now;
         self.call.commit_attempts += u32::from(matches!(call, ApiCall::Put | ApiCall::Commit));
         self.act(Action::StartCall(call));
     }
@@ -217,6 +224,11 @@ impl Core {
         }
     }
 
+    /// The upload that may be open although the object has its bytes.
+    pub(super) fn unconfirmed_upload_id(&self) -> Option<String> {
+        self.upload_id().filter(|_| self.multipart.commit_unconfirmed).map(str::to_owned)
+    }
+
     /// Whether the rejection of a repeated commit or put may be caused by an earlier attempt that
     /// succeeded.
     pub(super) fn was_sent_before(&self) -> bool {
@@ -229,6 +241,14 @@ impl Core {
     /// exhausted.
     pub(super) fn retry_call(&mut self, call: ApiCall, cause: RetryCause<'_>) -> Result<(), Error> {
         let label = self.attempt_label(&call);
+        if let RetryCause::Failed(failure) = cause
+            && call == ApiCall::Put
+            && self.outage.budget_ends(self.now) <= self.now
+            && is_transient(failure)
+            && is_long_attempt(self.call.attempt, self.call.sent_at, self.now)
+        {
+            self.restart_budget();
+        }
         self.record_failure(cause, call.operation(), &label)?;
         self.schedule_retry(call, cause);
         Ok(())
@@ -256,7 +276,7 @@ impl Core {
         // On a slow line hours can pass between two parts that are acknowledged.
         if self.outage.budget_ends(self.now) <= self.now
             && is_transient(failure)
-            && self.parts.is_other_first_attempt_in_flight(number)
+            && self.parts.moves_bytes(number, self.now)
         {
             self.restart_budget();
         }
@@ -333,11 +353,12 @@ impl Core {
     }
 }
 
-/// Whether a failure says nothing of other requests that are in flight.
+/// Whether a failure says nothing of other requests that are in flight. A 401 can be late: it is about the token
+/// that the request was signed with, and the session bounds how long there is no other.
 fn is_transient(failure: &Failure) -> bool {
     match failure {
         Failure::Transport { .. } => true,
-        Failure::ErrorResponse(response) => matches!(response.status, 408 | 429 | 500..=599),
+        Failure::ErrorResponse(response) => matches!(response.status, 401 | 408 | 429 | 500..=599),
         Failure::Credentials(_) | Failure::Local(_) => false,
     }
 }

@@ -34,7 +34,7 @@ impl Streaming {
         if bytes == 0 && self.multipart_needed {
             return self.abort(core, resume::empty_stream());
         }
-        if bytes == 0 && core.config.always_multipart {
+        if bytes == 0 && core.config.always_multipart && self.conflict.is_none() {
             return self.abort(core, empty_with_other_letters());
         }
         if bytes < core.config.min_size {

@@ -96,13 +96,26 @@ impl Core {
         assert!(actions.is_empty(), "the actions are taken before the fingerprint");
         let left = |at: Now| at.saturating_sub(*now);
         fingerprint.add((config.service_seen, end.is_some()));
-        let MultipartUpload { creation, create_in_flight, create_response_lost, excluded, is_gone } =
-            multipart;
+        let MultipartUpload {
+            creation,
+            create_in_flight,
+            create_response_lost,
+            commit_unconfirmed,
+            excluded,
+            is_gone,
+        } = multipart;
         fingerprint.add(*creation == Creation::NotStarted);
         fingerprint.optional_name(multipart.id());
-        fingerprint.add((create_in_flight, create_response_lost, excluded, is_gone));
+        fingerprint.add((
+            create_in_flight,
+            create_response_lost,
+            commit_unconfirmed,
+            excluded,
+            is_gone,
+        ));
         parts.add_to(fingerprint, *now);
-        let CurrentCall { scheduled, attempt, streak, par_rejected, commit_attempts } = call;
+        let CurrentCall { scheduled, attempt, sent_at: _, streak, par_rejected, commit_attempts } =
+            call;
         fingerprint.time(scheduled.as_ref().map(|(at, _)| left(*at)));
         if let Some((_, call)) = scheduled {
             add_call(fingerprint, call);

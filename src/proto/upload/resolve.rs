@@ -76,6 +76,7 @@ impl Resolving {
                 Comparison::Same(evidence)
                     if evidence.is_strong() && core.is_new(&meta) == Some(true) =>
                 {
+                    core.multipart.commit_unconfirmed = true;
                     outcome::finish_stored(core, meta, evidence, None)
                 }
                 // An equal object may be the previous one: then the upload is still open.

@@ -82,7 +82,7 @@ pub const TRANSITIONS: &[(StateKind, StateKind, &str)] = &[
     (Committing, Finished, "the outcome cannot be known"),
     (Resolving, Committing, "the upload is still open: the commit is sent again"),
     (Resolving, Aborting, "the upload is still open, and the commit was rejected"),
-    (Resolving, ListingOrphans, "the outcome is known, and a create was lost"),
+    (Resolving, ListingOrphans, "the outcome is known, and a create or the commit was lost"),
     (Resolving, Finished, "the outcome is known, or cannot be known"),
     (RelistingParts, Streaming, "the service lacks parts that are still in memory"),
     (RelistingParts, Committing, "the service lists every part"),

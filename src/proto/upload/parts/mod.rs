@@ -68,6 +68,17 @@ pub(super) struct Part {
     pub retained: bool,
 }
 
+/// The time after which a connection that moves no byte was ended.
+const LONG_ATTEMPT: Now = Now::from_secs(120);
+/// The attempts of which one may show by its length that bytes move. A part that fails more often never arrives
+/// on this line.
+const SLOW_ATTEMPTS: u32 = 4;
+
+/// Whether one of the first attempts at a request has lasted so long that its bytes move.
+pub(super) fn is_long_attempt(attempt: u32, sent_at: Now, now: Now) -> bool {
+    attempt < SLOW_ATTEMPTS && now.saturating_sub(sent_at) >= LONG_ATTEMPT
+}
+
 #[derive(Debug, Clone)]
 pub(super) struct Parts {
     /// Part n at index n - 1.
@@ -207,12 +218,16 @@ impl Parts {
         self.part_mut(number).map(|part| &mut part.not_found)
     }
 
-    /// Whether a part other than `number` is being sent that has not failed yet. A connection that moves no
-    /// byte is ended after a while, so that such a part makes progress; and in an outage the buffers hold no
-    /// part more that has not failed.
-    pub(super) fn is_other_first_attempt_in_flight(&self, number: PartNumber) -> bool {
-        let mut others = PartNumber::all().zip(&self.parts).filter(|(other, _)| *other != number);
-        others.any(|(_, part)| part.state == PartState::Sending && part.attempt == 0)
+    /// Whether parts move over the line at `now`, when an attempt at `number` has failed: another part is being
+    /// sent that has not failed yet, or an attempt, also the failed one, has lasted for long. A connection that
+    /// moves no byte is ended after a while; and in an outage each part has soon failed more often than the
+    /// attempts that count here.
+    pub(super) fn moves_bytes(&self, number: PartNumber, now: Now) -> bool {
+        let mut sending =
+            PartNumber::all().zip(&self.parts).filter(|(_, part)| part.state == PartState::Sending);
+        sending.any(|(other, part)| {
+            is_long_attempt(part.attempt, part.sent_at, now) || other != number && part.attempt == 0
+        })
     }
 
     /// A part failed; its next attempt starts at a time.

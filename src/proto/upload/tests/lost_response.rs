@@ -3,6 +3,7 @@
 
 use super::scripted::{ScriptedRun, abort, both_parts, meta_of_size, response_lost, stop};
 use super::*;
+use crate::api::ListedUpload;
 
 /// A configuration whose retry budget allows no retry.
 fn no_retries() -> UploadConfig {
@@ -166,6 +167,7 @@ fn a_repeated_commit_that_is_rejected_as_already_done_is_resolved_by_a_head() {
         assert_eq!(run.last_call(), &ApiCall::Head);
         let meta = run.object_meta("new");
         run.succeed(ApiCall::Head, Outcome::Object(meta));
+        run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
         assert!(run.result().is_ok(), "{status}");
     }
 }
@@ -195,6 +197,7 @@ fn the_outcome_is_looked_up_once_even_if_the_retry_budget_is_exhausted() {
     assert_eq!(run.last_call(), &ApiCall::Head);
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
     assert!(run.result().is_ok());
 
     let mut run = ScriptedRun::storing(no_retries());
@@ -225,6 +228,7 @@ fn a_signal_starts_the_scheduled_head_at_once() {
     assert_eq!((run.last_call(), run.now), (&ApiCall::Head, at));
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
     assert!(run.result().is_ok());
 }
 
@@ -341,4 +345,53 @@ fn a_put_with_a_lost_response_and_then_checksum_mismatches_is_resolved_by_a_head
     }
     let mut actions = std::iter::from_fn(|| upload.poll_action());
     assert!(actions.any(|action| matches!(action, Action::StartCall(ApiCall::Head))));
+}
+
+/// Another client can have stored the same bytes in the same parts, so that the object does not show whether
+/// the upload is closed.
+#[test]
+fn an_upload_that_may_be_open_beside_an_object_of_its_bytes_is_named() {
+    let resolved = || {
+        let mut run = ScriptedRun::committing(test_config(1, 2));
+        run.fail(ApiCall::Commit, response_lost());
+        run.wait();
+        let meta = run.object_meta("new");
+        run.succeed(ApiCall::Head, Outcome::Object(meta));
+        assert_eq!(run.last_call(), &ApiCall::ListUploads);
+        run.warnings.clear();
+        run
+    };
+    let (own, other) = (listed_upload("u"), listed_upload("of another client"));
+    let own_id = resolved().upload.upload_id().unwrap().to_owned();
+    let own = ListedUpload { upload_id: own_id.clone(), ..own };
+
+    let mut run = resolved();
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(vec![other.clone()]));
+    assert!(run.result().is_ok());
+    assert_eq!(run.warnings, [""; 0]);
+
+    let mut run = resolved();
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(vec![other, own]));
+    assert!(run.result().is_ok());
+    assert_eq!(
+        run.warnings,
+        [format!(
+            "the upload {own_id} is still listed, although the object has its bytes: another client may have \
+             stored them; abort it with: ABORT {own_id}"
+        )]
+    );
+
+    let mut run = resolved();
+    run.reject(ApiCall::ListUploads, 403, "NotAllowed");
+    assert!(run.result().is_ok());
+    let [warning] = run.warnings.as_slice() else { panic!("{:?}", run.warnings) };
+    assert!(
+        warning.starts_with(
+            "no answer says whether the commit or another client stored the object, and the open uploads \
+             could not be listed ("
+        ),
+        "{warning}"
+    );
+    let end = format!("): the upload {own_id} may still be open; abort it with: ABORT {own_id}");
+    assert!(warning.ends_with(&end), "{warning}");
 }

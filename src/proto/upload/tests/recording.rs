@@ -332,10 +332,16 @@ fn has(output: &Json, action: &str) -> bool {
     output[0].as_array().expect("a list").iter().any(|it| it[0] == action)
 }
 
+/// The number of warnings in an output.
+fn warnings(output: &Json) -> usize {
+    output[0].as_array().expect("a list").iter().filter(|it| it[0] == "warn").count()
+}
+
 /// Compares a run, and returns the number of its steps that were compared: those before a response with
 /// `retry-after`, after which the random part of the pause was shorter when the run was recorded, and before
 /// the end of an empty stream whose properties headers cannot carry, which was stored by a put then, and
-/// before a failure ended the run although another part was being sent for the first time.
+/// before a failure ended the run although another part was being sent for the first time, and before a run whose
+/// commit has no answer ended without naming its upload or looking whether it is open.
 fn replay(run: &Json, transitions: &mut TransitionSet) -> usize {
     let mut upload = Upload::new(config(&run["config"]));
     let mut aborted_id = String::new();
@@ -360,7 +366,10 @@ fn replay(run: &Json, transitions: &mut TransitionSet) -> usize {
                 aborted_id = text(&action[1][1]).unwrap_or_default();
             }
         }
-        if has(&step[2], "cancel parts") && !has(&actual, "cancel parts") {
+        let without = |action: &str| has(&step[2], action) && !has(&actual, action);
+        let lists = without("stored") && upload.kind() == StateKind::ListingOrphans;
+        let names = has(&step[2], "stored") && warnings(&actual) > warnings(&step[2]);
+        if without("cancel parts") || lists || names {
             return index;
         }
         let expected = with_new_hints(&step[2], &actual);
@@ -379,8 +388,9 @@ fn the_state_machine_returns_the_recorded_actions() {
         runs += 1;
     }
     // 91 of the runs have a response with `retry-after`: 687 steps follow one. 183 more follow the end of an empty
-    // stream that has to be a multipart upload, and 9 a failure that does not end the run any more.
-    assert_eq!((runs, compared), (4000, 92_639 - 687 - 183 - 9));
+    // stream that has to be a multipart upload, 9 a failure that does not end the run any more, and 43 a commit
+    // without an answer whose object shows that it has taken effect.
+    assert_eq!((runs, compared), (4000, 92_639 - 687 - 183 - 9 - 43));
     let missing: Vec<_> =
         TRANSITIONS.iter().filter(|(from, to, _)| !transitions.contains(&(*from, *to))).collect();
     let missing: Vec<_> = missing.into_iter().map(|(from, to, _)| (*from, *to)).collect();

@@ -43,6 +43,7 @@ fn a_rejection_by_a_retention_rule_after_a_lost_response_is_resolved_by_a_head()
     assert_eq!(run.last_call(), &ApiCall::Head);
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
     assert!(run.result().is_ok());
 
     let mut run = ScriptedRun::storing(test_config(1, 2));
@@ -173,6 +174,7 @@ fn a_rejected_commit_or_a_closed_upload_restarts_the_retry_budget() {
     check_restarted_budget(&mut run, ApiCall::Head);
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
     assert!(run.result().is_ok());
 }
 

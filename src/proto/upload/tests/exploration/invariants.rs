@@ -133,9 +133,12 @@ impl Run {
         self.result = Some(result);
         self.check_result()?;
         // The object of another client, with the same bytes in the same parts, looks like that of an earlier
-        // commit of the run: its upload is open, and not named.
+        // commit of the run. Through a pre-authenticated request the open uploads cannot be listed: its
+        // upload is open, and not named.
         let object = self.service.object.as_ref();
-        let is_of_others = is_stored && object.is_some_and(|(etag, _)| is_of_others(etag));
+        let is_of_others = self.case.par.is_some()
+            && is_stored
+            && object.is_some_and(|(etag, _)| is_of_others(etag));
         let unnamed = self.service.uploads.keys().find(|id| !self.named.contains(*id));
         match unnamed {
             Some(id) if !(self.causes.told_to_look || is_of_others) => {

@@ -26,6 +26,7 @@ fn a_commit_whose_404s_are_exhausted_is_resolved_before_the_run_fails() {
     assert_eq!(run.last_call(), &ApiCall::Head);
     let meta = run.object_meta("new");
     run.succeed(ApiCall::Head, Outcome::Object(meta));
+    run.succeed(ApiCall::ListUploads, Outcome::Uploads(Vec::new()));
     assert!(run.result().is_ok());
 
     // The service has not performed it, and the upload can be aborted.
