@@ -61,8 +61,8 @@ fn through_par(response: &Response) {
     }
 }
 
-/// Bytes: no object is larger.
-const MAX_OBJECT: u64 = 10 << 40;
+/// Bytes: 10,000 parts of 50 GiB. A larger object is refused.
+const MAX_OBJECT: u64 = 10_000 * (50 << 30);
 
 const OPERATIONS: [Operation; 5] =
     [Operation::Create, Operation::Part, Operation::Commit, Operation::Put, Operation::Head];

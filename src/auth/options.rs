@@ -1,9 +1,9 @@
 //! The options that all commands which use the service share, as plain values.
 //!
 //! Owns their types. Each value is that of the command line, else of the environment, else of the
-//! rc file; values of the config file are not included. Must not decide anything by the origin of a
-//! value, which is for messages only. Invariant: `None` means that none of the three sets the
-//! option.
+//! rc file; values of the config file are not included. The origin of a value is for messages and for the
+//! commands in them. Must not know what a value decides. Invariant: `None` means that none of the three
+//! sets the option.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ impl AuthMode {
 pub struct Setting {
     /// The value.
     pub text: String,
-    /// For messages, such as `--region` or `region in FILE`.
+    /// For messages and the commands in them, such as `--region` or `region in FILE`.
     pub origin: String,
 }
 
@@ -135,8 +135,8 @@ pub struct ExchangeOptions {
     pub jwt_file: Option<PathBuf>,
     pub client_id: Option<Setting>,
     pub client_secret_file: Option<PathBuf>,
-    /// The first of these options on the command line.
-    pub on_command_line: Option<String>,
+    /// Those of these options that are on the command line.
+    pub on_command_line: Vec<String>,
 }
 
 /// The account and the endpoint, as far as the command line, the environment and the rc file set
@@ -147,10 +147,16 @@ pub struct ServiceOptions {
     pub auth: Option<AuthMode>,
     /// The profile of the config file.
     pub profile: Option<Setting>,
+    /// Whether an option or the caller names the profile, and not a variable.
+    pub profile_is_given: bool,
     /// Whether the rc file has a section for the profile.
     pub profile_in_rc: bool,
     /// `None` for `~/.oci/config`.
     pub config_file: Option<PathBuf>,
+    /// Whether an option or the caller names the config file, and not a variable.
+    pub config_file_is_given: bool,
+    /// The rc file that an option names.
+    pub rc_file: Option<PathBuf>,
     /// The region.
     pub region: Option<Setting>,
     /// The URL of Object Storage, not yet parsed.
@@ -189,6 +195,7 @@ impl ServiceOptions {
             ("--auth", self.auth.map(|mode| mode.name().to_owned())),
             ("--profile", self.profile.as_ref().map(|profile| profile.text.clone())),
             ("--config-file", self.config_file.as_ref().map(|path| path.display().to_string())),
+            ("--cli-rc-file", self.rc_file.as_ref().map(|path| path.display().to_string())),
             ("--region", given(&self.region)),
             ("--endpoint", given(&self.endpoint).filter(|url| without_password(url))),
             (
@@ -207,14 +214,20 @@ impl ServiceOptions {
         let given = |setting: &Option<Setting>| {
             setting.as_ref().filter(|it| it.origin.starts_with("--")).map(|it| it.text.clone())
         };
-        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let exchange = &self.exchange;
+        let file = |option: &str, path: &Option<PathBuf>| {
+            let is_given = exchange.on_command_line.iter().any(|given| given == option);
+            path.as_ref().filter(|_| is_given).map(|path| path.display().to_string())
+        };
         let words = [
             ("--auth-endpoint", given(&self.auth_endpoint).filter(|url| without_password(url))),
             ("--exchange-url", given(&exchange.url).filter(|url| without_password(url))),
             ("--exchange-client-id", given(&exchange.client_id)),
-            ("--exchange-jwt-file", file(&exchange.jwt_file)),
-            ("--exchange-client-secret-file", file(&exchange.client_secret_file)),
+            ("--exchange-jwt-file", file("--exchange-jwt-file", &exchange.jwt_file)),
+            (
+                "--exchange-client-secret-file",
+                file("--exchange-client-secret-file", &exchange.client_secret_file),
+            ),
         ];
         let words = words.into_iter().filter_map(|(option, value)| Some((option, value?)));
         let own: String =
@@ -257,9 +270,12 @@ mod tests {
                 ..NetworkOptions::default()
             },
             exchange: ExchangeOptions {
+                jwt_file: Some("/of a variable".into()),
                 client_secret_file: Some("/s".into()),
+                on_command_line: vec!["--exchange-client-secret-file".to_owned()],
                 ..ExchangeOptions::default()
             },
+            rc_file: Some("/rc".into()),
             host_variant: HostVariant {
                 realm_specific: Some("--realm-specific-endpoint".to_owned()),
                 dual_stack: Some("OCI_DUAL_STACK_ENDPOINT_ENABLED".to_owned()),
@@ -268,14 +284,20 @@ mod tests {
         };
         assert_eq!(
             options("--cert-bundle", "http://p:1").own_shell_words(),
-            " --proxy http://p:1 --cert-bundle '/ca it' --auth-endpoint https://auth \
+            " --cli-rc-file /rc --proxy http://p:1 --cert-bundle '/ca it' --auth-endpoint https://auth \
              --exchange-client-secret-file /s --realm-specific-endpoint"
         );
         let secret = options("SSL_CERT_FILE", "http://u:p@p:1");
-        let own = " --auth-endpoint https://auth --exchange-client-secret-file /s";
-        assert_eq!(secret.own_shell_words(), format!("{own} --realm-specific-endpoint"));
+        let own = "--auth-endpoint https://auth --exchange-client-secret-file /s";
+        assert_eq!(
+            secret.own_shell_words(),
+            format!(" --cli-rc-file /rc {own} --realm-specific-endpoint")
+        );
         let endpoint = ServiceOptions { endpoint: option("https://e"), ..secret };
-        assert_eq!(endpoint.own_shell_words(), format!(" --endpoint https://e{own}"));
+        assert_eq!(
+            endpoint.own_shell_words(),
+            format!(" --cli-rc-file /rc --endpoint https://e {own}")
+        );
     }
 
     #[test]

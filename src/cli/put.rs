@@ -128,14 +128,22 @@ fn source(
                 .with_hint("the stream comes from one of them: leave the other out"))
         }
         (None, Some(run)) => Ok(StreamSource::Command(run)),
-        (None | Some("-"), None) => Ok(StreamSource::Stdin),
+        (None, None) => Ok(StreamSource::Stdin),
+        (Some(file), None) if is_stdin(file) => Ok(StreamSource::Stdin),
         (Some(file), None) => Ok(StreamSource::File(environment.expand(file))),
     }
 }
 
+/// The paths of stdin.
+const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
+/// Whether `--file` names stdin.
+pub(super) fn is_stdin(file: &str) -> bool {
+    file == "-" || STDIN.contains(&file)
+}
+
 /// Fails if the file of an option is stdin, which is the stream.
 pub(super) fn reject_stdin(option: &str, file: Option<&Path>, what: &str) -> Result<(), Error> {
-    const STDIN: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
     match file.filter(|file| STDIN.iter().any(|stdin| *file == Path::new(stdin))) {
         Some(file) => Err(Error::usage(format!("{option} {} is {what}", file.display()))
             .with_hint("give it another file: stdin is data only")),

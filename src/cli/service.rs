@@ -59,7 +59,10 @@ impl RawServiceOptions<'_> {
         Ok(ServiceOptions {
             auth: auth.transpose()?,
             profile: setting("--profile", self.profile, "OCI_CLI_PROFILE"),
+            profile_is_given: self.profile.is_some() && on_command_line("--profile"),
             profile_in_rc: environment.defaults.has_profile,
+            config_file_is_given: self.config_file.is_some(),
+            rc_file: path(environment, self.cli_rc_file),
             config_file: path(environment, self.config_file)
                 .or_else(|| environment.path("OCI_CLI_CONFIG_FILE")),
             region: setting("--region", self.region, "OCI_CLI_REGION"),
@@ -83,9 +86,13 @@ impl RawServiceOptions<'_> {
         let file = |given: Option<&str>, variable: &str| {
             path(environment, given).or_else(|| environment.path(variable))
         };
-        let on_command_line = self.given().find(|option| {
-            option.starts_with("--exchange-") && !environment.defaults.origins.contains_key(option)
-        });
+        let on_command_line = self
+            .given()
+            .filter(|option| {
+                option.starts_with("--exchange-")
+                    && !environment.defaults.origins.contains_key(option)
+            })
+            .collect();
         ExchangeOptions {
             url: text("--exchange-url", self.exchange_url, "OCIPIPE_EXCHANGE_URL"),
             jwt_file: file(self.exchange_jwt_file, "OCIPIPE_EXCHANGE_JWT_FILE"),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::args::VerifyArgs;
 use super::command::{VerifyCommand, VerifyStream};
-use super::put::{RETRY_FOR, reject_stdin};
+use super::put::{RETRY_FOR, is_stdin, reject_stdin};
 use super::service::{path, stall_timeout};
 use super::target::RawTarget;
 use super::{Environment, value};
@@ -29,7 +29,7 @@ pub(super) fn command(
             .with_hint("stdin is data only: write the receipt to a file"));
     }
     let stream = match verify.file.as_deref() {
-        Some("-") => Some(VerifyStream::Stdin),
+        Some(file) if is_stdin(file) => Some(VerifyStream::Stdin),
         Some(file) => path(environment, Some(file)).map(VerifyStream::File),
         None if verify.receipt.is_some() => None,
         None => Some(VerifyStream::Stdin),

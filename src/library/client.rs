@@ -58,12 +58,14 @@ impl ClientConfig {
     /// Takes this config file in place of `~/.oci/config`.
     pub fn config_file(mut self, path: impl Into<PathBuf>) -> ClientConfig {
         self.options.config_file = Some(path.into());
+        self.options.config_file_is_given = true;
         self
     }
 
     /// Takes this profile in place of `DEFAULT`.
     pub fn profile(mut self, name: &str) -> ClientConfig {
         self.options.profile = Some(Setting::new(name, ORIGIN));
+        self.options.profile_is_given = true;
         self
     }
 

@@ -4,9 +4,9 @@
 //! Invariant: plain HTTP never goes through a proxy (`Endpoint` permits it to loopback and to the
 //! metadata service only).
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use hyper::Uri;
@@ -42,8 +42,9 @@ pub(super) struct Connector {
     proxies: ProxySettings,
     timeout: Duration,
     resolver: Resolver,
-    /// The connections that failed after an address had accepted them, and those that were not made.
-    failures: AtomicUsize,
+    /// How far the addresses of each endpoint are rotated, so that a new connection does not try first the
+    /// address that has failed last.
+    rotations: Mutex<HashMap<String, usize>>,
 }
 
 impl Connector {
@@ -60,7 +61,7 @@ impl Connector {
             let shared = shared.clone();
             Box::pin(async move { shared.look_up(host, port).await })
         });
-        Ok(Connector { bundle, tls, proxies, timeout, resolver, failures: AtomicUsize::new(0) })
+        Ok(Connector { bundle, tls, proxies, timeout, resolver, rotations: Mutex::default() })
     }
 
     /// Makes connections without a proxy that trust the same certificates, and is as patient as
@@ -72,13 +73,24 @@ impl Connector {
             proxies: ProxySettings::default(),
             timeout: CONNECT_TIMEOUT.min(stall_timeout),
             resolver: self.resolver.clone(),
-            failures: AtomicUsize::new(0),
+            rotations: Mutex::default(),
         }
     }
 
-    /// Records that a new connection has failed: the next one tries another address first.
-    pub(super) fn on_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+    /// How far the addresses of an endpoint are to be rotated for a new connection.
+    pub(super) fn rotation(&self, authority: &str) -> usize {
+        let rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        rotations.get(authority).copied().unwrap_or_default()
+    }
+
+    /// Records that a new connection with this rotation has failed: the next one tries another address first.
+    /// Connections that were made together and fail together count once.
+    pub(super) fn on_failure(&self, authority: &str, rotation: usize) {
+        let mut rotations = self.rotations.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = rotations.entry(authority.to_owned()).or_default();
+        if *current == rotation {
+            *current += 1;
+        }
     }
 
     /// Warnings about the proxy settings.
@@ -98,13 +110,13 @@ impl Connector {
     pub(super) async fn connect(
         &self,
         endpoint: &Endpoint,
+        rotation: usize,
     ) -> Result<(Io, Arc<Activity>), TransportFailure> {
         let activity = Arc::new(Activity::default());
         let uri: Uri = format!("{}/", endpoint.origin())
             .parse()
             .map_err(|e| TransportFailure::Local(Error::usage(format!("not an endpoint: {e}"))))?;
         let resolver = self.resolver.clone();
-        let rotation = self.failures.load(Ordering::Relaxed);
         let tcp = Tcp { activity: activity.clone(), timeout: self.timeout, resolver, rotation };
         let tls = match endpoint.https {
             true => Some(self.tls().map_err(TransportFailure::Local)?),
@@ -122,7 +134,7 @@ impl Connector {
         match connected {
             Ok(io) => Ok((io, activity)),
             Err(error) => {
-                self.on_failure();
+                self.on_failure(&endpoint.origin(), rotation);
                 Err(connect_failure(endpoint, error.as_ref()))
             }
         }

@@ -47,10 +47,11 @@ pub(super) struct Http1Connection {
 }
 
 impl Http1Connection {
-    /// Connects on a thread of its own. Fails where no connection, tunnel or TLS session is made.
+    /// Connects on a thread of its own, with the addresses rotated this far. Fails where no connection, tunnel or TLS session is made.
     pub(super) async fn open(
         connector: Arc<Connector>,
         endpoint: Endpoint,
+        rotation: usize,
         thread: ThreadLease,
     ) -> Result<Http1Connection, TransportFailure> {
         let ThreadLease { handle, load } = thread;
@@ -59,7 +60,7 @@ impl Http1Connection {
         let (take_over, taken) = oneshot::channel();
         let thread = handle.clone();
         let task = AbortOnDrop(handle.spawn(async move {
-            match handshake(&connector, &endpoint).await {
+            match handshake(&connector, &endpoint, rotation).await {
                 Ok((sender, connection, activity)) => {
                     if opened_tx.send(Ok((sender, activity))).is_ok() {
                         drive(connection, taken).await;
@@ -131,8 +132,9 @@ async fn drive(mut connection: ConnectionTask, taken: oneshot::Receiver<TakeOver
 async fn handshake(
     connector: &Connector,
     endpoint: &Endpoint,
+    rotation: usize,
 ) -> Result<(SendRequest<RequestBody>, ConnectionTask, Arc<Activity>), TransportFailure> {
-    let (io, activity) = connector.connect(endpoint).await?;
+    let (io, activity) = connector.connect(endpoint, rotation).await?;
     let (sender, connection) = http1_handshake(io).await?;
     Ok((sender, connection, activity))
 }

@@ -76,6 +76,8 @@ pub struct Connection<'a> {
     http1: Http1Connection,
     /// The connection was idle, so the server may be closing it.
     pub reused: bool,
+    /// How far the addresses were rotated for it.
+    rotation: usize,
 }
 
 /// A signed request without its body.
@@ -127,11 +129,12 @@ impl Transport {
     pub async fn connect(&self, endpoint: &Endpoint) -> Result<Connection<'_>, TransportFailure> {
         let authority = endpoint.origin();
         if let Some(http1) = self.take_idle(&authority) {
-            return Ok(Connection { transport: self, authority, http1, reused: true });
+            return Ok(Connection { transport: self, authority, http1, reused: true, rotation: 0 });
         }
         let (connector, thread) = (self.connector.clone(), self.threads.lease());
-        let http1 = Http1Connection::open(connector, endpoint.clone(), thread).await?;
-        Ok(Connection { transport: self, authority, http1, reused: false })
+        let rotation = connector.rotation(&authority);
+        let http1 = Http1Connection::open(connector, endpoint.clone(), rotation, thread).await?;
+        Ok(Connection { transport: self, authority, http1, reused: false, rotation })
     }
 
     fn take_idle(&self, authority: &str) -> Option<Http1Connection> {
@@ -172,12 +175,13 @@ impl Connection<'_> {
         head: RequestHead,
         body: RequestBody,
     ) -> Result<Response, TransportFailure> {
-        let Connection { transport, authority, mut http1, reused } = self;
+        let Connection { transport, authority, mut http1, reused, rotation } = self;
+        let first = (!reused).then_some(rotation);
         let (sent, mut sink) = (body.sent(), NoSink::of(head.method));
         let request = http_request(head, body)?;
         let stall_timeout = transport.stall_timeout;
         let result = perform(&mut http1, request, &mut sink, None, stall_timeout).await;
-        transport.note_failure(reused, &result);
+        transport.note_failure(&authority, first, &result);
         transport.keep_if_sound(authority, http1, sent.complete(), result).await
     }
 
@@ -195,7 +199,8 @@ impl Connection<'_> {
         mut sink: S,
         throttle: Option<Arc<Throttle>>,
     ) -> (Option<S>, Result<Response, TransportFailure>) {
-        let Connection { transport, authority, mut http1, reused } = self;
+        let Connection { transport, authority, mut http1, reused, rotation } = self;
+        let first = (!reused).then_some(rotation);
         let request = match http_request(head, no_body()) {
             Ok(request) => request,
             Err(failure) => return (Some(sink), Err(failure)),
@@ -209,16 +214,22 @@ impl Connection<'_> {
         let Ok((http1, sink, result)) = (&mut task.0).await else {
             return (None, Err(failed_within_itself()));
         };
-        transport.note_failure(reused, &result);
+        transport.note_failure(&authority, first, &result);
         (Some(sink), transport.keep_if_sound(authority, http1, true, result).await)
     }
 }
 
 impl Transport {
-    /// The next connection tries another address first, if the first exchange of a new one has failed.
-    fn note_failure(&self, reused: bool, result: &Result<Response, TransportFailure>) {
-        if !reused && matches!(result, Err(TransportFailure::Connection { .. })) {
-            self.connector.on_failure();
+    /// The next connection tries another address first, if the first exchange of a new one, with the rotation
+    /// `first`, has failed.
+    fn note_failure(
+        &self,
+        authority: &str,
+        first: Option<usize>,
+        result: &Result<Response, TransportFailure>,
+    ) {
+        if let (Some(rotation), Err(TransportFailure::Connection { .. })) = (first, result) {
+            self.connector.on_failure(authority, rotation);
         }
     }
 

@@ -22,8 +22,9 @@ const MAX_THREADS: usize = 3;
 
 type HostPort = (String, u16);
 type Resolved = Result<Vec<SocketAddr>, (io::ErrorKind, String)>;
-/// How long a look-up may take of a name whose addresses are known.
-const KNOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a look-up may take of a name whose addresses are known. It leaves time to connect, also to the
+/// metadata service, which has 2 s for both.
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The last addresses of each name.
 type KnownAddresses = Arc<Mutex<HashMap<HostPort, Vec<SocketAddr>>>>;

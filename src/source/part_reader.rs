@@ -324,6 +324,16 @@ impl PartReader {
             return Ok(());
         }
         let longest = self.cut.max_stream();
+        let read = self.stats.bytes.load(Ordering::Relaxed);
+        if self.memory_warned && read < longest {
+            let what = format!(
+                "the stream is longer than the {read} bytes that the numbers of parts have sufficed for: parts \
+                 were smaller than planned, since the system had no memory for more"
+            );
+            let hint = "give this process more memory, a smaller --max-memory with --expected-size, or store \
+                        the stream as several objects";
+            return Err(Error::source(what).with_hint(hint).into());
+        }
         let what = format!("the stream is longer than {longest} bytes, all that can be stored");
         let hint = "give its size with --expected-size, more memory with --max-memory, or \
                     store it as several objects";

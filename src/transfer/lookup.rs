@@ -2,7 +2,7 @@
 //!
 //! Owns what the look-ups of a run share: the client, the budget and the history of 404s. Decides
 //! nothing about retries (`proto::retry`), and must not know the stream. Invariant: a look-up ends
-//! within `--retry-for` plus one attempt.
+//! within `--retry-for` plus one attempt, besides the time in which it has no valid credentials.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -102,6 +102,15 @@ impl From<EndlessListing> for LookupError {
     }
 }
 
+/// Whether the service did not answer, or cannot serve at the moment.
+fn is_outage(failure: &Failure) -> bool {
+    match failure {
+        Failure::Transport { .. } => true,
+        Failure::ErrorResponse(response) => matches!(response.status, 429 | 500..=599),
+        Failure::Credentials(_) | Failure::Local(_) => false,
+    }
+}
+
 impl Lookup<'_> {
     pub(crate) fn new<'a>(
         client: &'a Client,
@@ -157,6 +166,9 @@ impl Lookup<'_> {
         let started_at = Instant::now();
         let mut context = RetryContext::for_lookup(operation, self.retry_for, Duration::ZERO)
             .with_transient_limit(self.transient_limit, Duration::ZERO);
+        // A token that expires in an outage is waited for, as the service is.
+        let waits = self.transient_limit == self.retry_for;
+        let mut waiting = None;
         loop {
             let result = self.client.send(request.clone()).await;
             let failure = match result.and_then(|response| parse(&response)) {
@@ -180,6 +192,9 @@ impl Lookup<'_> {
                 Next::Retry(retry) => {
                     if let Some(warning) = retry.warning {
                         self.reporter.warn_of(&warning);
+                    }
+                    if waits && waiting.is_none() && is_outage(&failure) {
+                        waiting = Some(self.client.streaming());
                     }
                     tokio::time::sleep(retry.after).await;
                 }

@@ -1,7 +1,7 @@
 //! What the path of a download names: a regular file, or a device or a pipe.
 //!
-//! Owns the way to open a device or a pipe. Must not know the object. Invariants: no open blocks; a descriptor of
-//! this process that is a regular file is never replaced by a file of the same name.
+//! Owns the way to open a device or a pipe. Must not know the object. Invariants: no open blocks the thread of
+//! its caller; a descriptor of this process that is a regular file is never replaced by a file of the same name.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+
+use crate::platform::worker::Worker;
 
 /// The pause before a named pipe without a reader is opened again.
 const READER_INTERVAL: Duration = Duration::from_millis(100);
@@ -71,8 +73,20 @@ fn is_mount(path: &Path) -> bool {
     stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 
-/// Opens a device or a pipe. Calls `waiting` once where a named pipe has no reader, and waits for it.
-pub(super) async fn open_special(path: &Path, waiting: impl FnOnce()) -> io::Result<File> {
+/// Opens a device or a pipe. Calls `waiting` once where a named pipe has no reader, and waits for it. A device
+/// is opened by `worker`, since that of a tape waits until the drive is ready.
+pub(super) async fn open_special(
+    path: &Path,
+    worker: &Worker,
+    waiting: impl FnOnce(),
+) -> io::Result<File> {
+    if !fs::metadata(path)?.file_type().is_fifo() {
+        let device = path.to_owned();
+        let mut options = File::options();
+        options.write(true).custom_flags(OFlags::NOCTTY.bits().cast_signed());
+        let opened = worker.call(move || options.open(device)).await;
+        return opened.unwrap_or_else(|| Err(io::Error::other("the opening failed within itself")));
+    }
     let mut waiting = Some(waiting);
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     loop {
@@ -84,10 +98,8 @@ pub(super) async fn open_special(path: &Path, waiting: impl FnOnce()) -> io::Res
                 rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
                 return Ok(file);
             }
+            // The pipe has no reader yet.
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
-                if !fs::metadata(path)?.file_type().is_fifo() {
-                    return Err(error);
-                }
                 if let Some(waiting) = waiting.take() {
                     waiting();
                 }
@@ -143,7 +155,8 @@ mod tests {
         let path = folder.path().join("fifo");
         rustix::fs::mkfifoat(CWD, &path, 0o600.into()).unwrap();
         let (calls, reader) = (std::cell::Cell::new(0), std::cell::OnceCell::new());
-        let opened = open_special(&path, || {
+        let worker = Worker::start("test").unwrap();
+        let opened = open_special(&path, &worker, || {
             calls.set(calls.get() + 1);
             // Opening for reading does not block either with this flag.
             let flags = OFlags::NONBLOCK.bits().cast_signed();

@@ -72,7 +72,7 @@ impl Sink {
                 Output::Partial(PartialFile::open(&path, binding)?)
             }
             Some((path, Ok(OutputKind::Special))) => {
-                let opened = output_path::open_special(path, || {
+                let opened = output_path::open_special(path, &worker, || {
                     reporter.info(&format!("waiting for a reader of {}", path.display()));
                 });
                 Output::Special(opened.await.map_err(|error| refused(path, &error))?)

@@ -143,6 +143,11 @@ fn the_options_of_the_oci_cli_have_the_same_meaning() {
 fn the_stream_comes_from_stdin_a_file_or_a_command() {
     assert_eq!(put("put oci://b/n --file -").source, StreamSource::Stdin);
     assert_eq!(put("put - oci://b/n").source, StreamSource::Stdin);
+    for name in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+        assert_eq!(put(&format!("put oci://b/n --file {name}")).source, StreamSource::Stdin);
+        let verified = verify(&format!("verify oci://b/n --file {name}"));
+        assert_eq!(verified.stream, Some(VerifyStream::Stdin));
+    }
     assert_eq!(put("put oci://b/n --file=/x/y").source, StreamSource::File("/x/y".into()));
     let run = put("put oci://b/n -- pg_dump --file - mydb").source;
     assert_eq!(run, StreamSource::Command(words("pg_dump --file - mydb")));

@@ -16,6 +16,7 @@ together!(rejected_credentials_during_a_stream_are_waited_for {
     until_retry_for_with_an_expired_session: a_session_stays_expired();
     until_retry_for_naming_why_the_token_was_not_refreshed: a_token_that_could_not_be_refreshed();
     although_nothing_was_sent_yet: waits_from_the_first_byte_on();
+    that_expire_in_an_outage_at_the_start: a_token_expires_while_the_start_is_retried();
 });
 
 together!(at_the_start_rejected_credentials_end_the_run_before_the_stream_is_read {
@@ -80,6 +81,24 @@ fn a_token_that_could_not_be_refreshed() {
     assert!(words.iter().all(|word| last.contains(word)), "{}", done.stderr);
     assert_eq!(done.stderr.matches("gives up at").count(), 1, "{}", done.stderr);
     fixture.assert_max_401s(0, &done);
+}
+
+/// 401s allowed: none. Neither the service nor the auth service answers before the token has expired.
+fn a_token_expires_while_the_start_is_retried() {
+    let fixture = Fixture::new(4);
+    let unavailable =
+        |operation| FaultRule::on(operation, Fault::Refuse(FaultResponse::status(503)));
+    let outage = FaultPlan::new()
+        .with(unavailable(Operation::HeadObject))
+        .with(unavailable(Operation::RefreshToken));
+    fixture.store.server().set_faults(outage);
+    let mut stream = fixture.start_stream(fixture.put());
+    stream.run.wait_for_stderr("gives up at");
+    fixture.store.server().set_faults(FaultPlan::new());
+    fixture.log_in();
+    fixture.copy_token();
+    fixture.store_part(&mut stream);
+    fixture.finish(stream, 0).stderr_has(&["the upload goes on"]);
 }
 
 /// 401s allowed: none, because nothing is sent with an expired token.

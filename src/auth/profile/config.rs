@@ -73,15 +73,17 @@ impl ProfileSettings {
         let needs_file = !options.auth.is_some_and(AuthMode::needs_no_config_file);
         let named = options.profile.as_ref().filter(|_| !options.profile_in_rc);
         // As in the OCI CLI, a complete environment makes the file unnecessary, unless an option asks for more.
-        let names_file = options.config_file != environment.path("OCI_CLI_CONFIG_FILE");
-        let asks = options.auth == Some(AuthMode::SecurityToken)
-            || options.profile.as_ref().is_some_and(|profile| profile.origin.starts_with("--"))
-            || names_file;
-        if needs_file && !asks && settings.has_api_key() && options.region.is_some() {
+        let names_file = options.config_file_is_given;
+        let asks =
+            options.auth == Some(AuthMode::SecurityToken) || options.profile_is_given || names_file;
+        let is_complete = settings.has_api_key() && options.region.is_some();
+        if needs_file && !asks && is_complete {
             return Ok(settings);
         }
+        let is_in_rc = options.profile_in_rc && is_complete;
         let file = match locate(options, environment) {
             Ok(file) => file,
+            Err(_) if is_in_rc && !names_file => return Ok(settings),
             // A container may have a token and a key, but no home folder and no config file.
             Err(_) if options.profile.is_none() && !names_file && settings.has_credentials() => {
                 return Ok(settings);
@@ -101,7 +103,8 @@ impl ProfileSettings {
         };
         let config = load(&file)?;
         let section = config.profile(&settings.profile);
-        let section = section.or_else(|| (!needs_file && named.is_none()).then(Section::new));
+        let is_optional = is_in_rc || !needs_file && named.is_none();
+        let section = section.or_else(|| is_optional.then(Section::new));
         settings.all = section.ok_or_else(|| {
             let name = &settings.profile;
             let names = config.names().join(", ");
@@ -146,6 +149,16 @@ impl ProfileSettings {
     fn has_api_key(&self) -> bool {
         let named = |key: &&str| self.texts.contains_key(*key);
         self.has_key() && ["user", "tenancy", "fingerprint"].iter().all(named)
+    }
+
+    /// Takes the key of a session from its profile: that of a complete API key in the environment belongs to
+    /// that one.
+    pub(super) fn use_key_of_session(&mut self) {
+        let is_of_profile = !self.paths.contains_key("security_token_file");
+        if self.has_api_key() && is_of_profile && self.in_file("key_file") {
+            self.texts.retain(|key, _| !matches!(*key, "key_content" | "pass_phrase"));
+            self.paths.remove("key_file");
+        }
     }
 
     /// Whether the environment has everything that a request is signed with.

@@ -1,7 +1,8 @@
 //! The endpoints of Object Storage and of the auth service.
 //!
 //! Owns the order of the settings that name a region. Must not know how requests are signed.
-//! Invariant: an endpoint that is given is used, whatever the region is.
+//! Invariant: an endpoint that is given is used; of a region beside it only one that a variable names can be an
+//! error.
 
 use super::config::{self, ProfileSettings};
 use crate::auth::environment::Environment;

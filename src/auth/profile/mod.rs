@@ -77,10 +77,13 @@ impl Identity {
     /// Resolves the identity. Fails if a value is missing or malformed, or if the config file
     /// cannot be read.
     pub fn resolve(options: &ServiceOptions, environment: &Environment) -> Result<Identity, Error> {
-        let settings = config::ProfileSettings::read(options, environment)?;
+        let mut settings = config::ProfileSettings::read(options, environment)?;
         let mut login = login(&settings, environment);
         let Detected { mode, note } = detection::detect(options, environment, &settings)?;
         check_exchange(options, mode)?;
+        if mode == AuthMode::SecurityToken {
+            settings.use_key_of_session();
+        }
         let credentials = match mode {
             AuthMode::ApiKey => {
                 let key = private_key(&settings, environment)?;
@@ -177,7 +180,7 @@ impl fmt::Debug for Identity {
 
 /// Fails if the command line has an option of a token exchange and the mode is another one.
 fn check_exchange(options: &ServiceOptions, mode: AuthMode) -> Result<(), Error> {
-    match &options.exchange.on_command_line {
+    match options.exchange.on_command_line.first() {
         Some(option) if mode != AuthMode::TokenExchange => {
             let message =
                 format!("{option} has no effect with authentication mode {}", mode.name());

@@ -224,7 +224,7 @@ fn the_mode_and_its_settings_are_those_of_the_option_the_variable_or_the_file() 
         assert_eq!(exchange.jwt_file.map(expand).unwrap(), from);
         assert_eq!(exchange.client_secret_file, Some(PathBuf::from(format!("/{from}"))));
         let on_command_line = (from == "o").then_some("--exchange-url");
-        assert_eq!(exchange.on_command_line.as_deref(), on_command_line);
+        assert_eq!(exchange.on_command_line.first().map(String::as_str), on_command_line);
         let warned = service.warnings.iter().any(|text| text.contains("federation-endpoint"));
         assert!(warned, "{:?}", service.warnings);
     }

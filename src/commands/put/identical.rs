@@ -62,8 +62,13 @@ impl IdenticalCheck {
             let difference = Difference::Size { stream, object: of_object };
             return Err(different(error, &difference));
         }
+        // A stream that is sent in one request may be given less than a download needs.
+        let max_memory = match command.no_multipart {
+            true => command.max_memory.map(|given| given.max(range_plan::MIN_MEMORY)),
+            false => command.max_memory,
+        };
         let plan = range_plan::plan(&RangePlanInput {
-            max_memory: command.max_memory,
+            max_memory,
             available_memory: memory::available(),
             ..RangePlanInput::default()
         })?;

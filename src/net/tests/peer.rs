@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::options::{CertBundle, NetworkOptions};
-use crate::net::{RequestBody, RequestHead, Throttle, Transport, TransportFailure};
+use crate::net::{Connection, RequestBody, RequestHead, Throttle, Transport, TransportFailure};
 use proto::api::Response;
 use proto::digest::BufferCrc;
 use proto::endpoint::Endpoint;
@@ -174,7 +174,15 @@ pub(super) async fn exchange_throttled(
     length: usize,
     throttle: Option<Arc<Throttle>>,
 ) -> Result<Response, TransportFailure> {
-    let connection = transport.connect(endpoint).await?;
+    exchange_over(transport.connect(endpoint).await?, length, throttle).await
+}
+
+/// The same over a connection that is made.
+pub(super) async fn exchange_over(
+    connection: Connection<'_>,
+    length: usize,
+    throttle: Option<Arc<Throttle>>,
+) -> Result<Response, TransportFailure> {
     let body = RequestBody::new(vec![Bytes::from(vec![7; length])], BufferCrc::Crc32, throttle);
     connection.exchange(post(length), body).await
 }

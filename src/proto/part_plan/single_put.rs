@@ -52,7 +52,8 @@ pub fn plan(input: &PlanInput) -> Result<PartPlan, Error> {
 fn without_effect(input: &PlanInput) -> Vec<String> {
     let given = [
         ("--part-size", input.part_size.is_some()),
-        ("--parallel-upload-count", input.parallel.is_some()),
+        // One connection is also what --disable-parallel-uploads asks for, and what this is.
+        ("--parallel-upload-count", input.parallel.is_some_and(|parallel| parallel > 1)),
     ];
     let given = given.into_iter().filter(|(_, given)| *given);
     given

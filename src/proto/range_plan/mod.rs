@@ -14,7 +14,8 @@ use crate::units::{MIB, format_size_exact, format_size_short};
 /// The memory for buffers, where the user gives none and there is enough.
 const DEFAULT_MEMORY: u64 = 256 * MIB;
 /// The least memory for buffers.
-const MIN_MEMORY: u64 = 2 * MIB;
+#[doc(hidden)]
+pub const MIN_MEMORY: u64 = 2 * MIB;
 /// The ranges in flight at the start, where the user gives no number.
 const DEFAULT_PARALLEL: u16 = crate::concurrency::START;
 /// The bytes of a range, where the user gives none: one signature for this many.

@@ -51,8 +51,9 @@ pub struct Region {
 impl Region {
     /// Finds a region by its name or three-letter code, in the order of the Python SDK: built-in table,
     /// `regions-config.json`, `OCI_REGION_METADATA`, default realm. Fails with a usage error if the text
-    /// cannot be part of a host or `OCI_REGION_METADATA` is needed and not valid.
+    /// cannot be part of a host or `OCI_REGION_METADATA` is not valid, also where it is not needed.
     pub fn find(text: &str, sources: &RegionSources) -> Result<Region, Error> {
+        sources.check_variable()?;
         let name = region_name(text)?;
         let mut warnings = Vec::new();
         let (name, realm) = match sources.defined(&name, &mut warnings)? {

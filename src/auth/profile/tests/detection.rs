@@ -213,7 +213,7 @@ fn a_profile_or_config_file_that_is_named_must_exist() {
 #[test]
 fn options_of_an_exchange_need_its_mode() {
     let exchange = ExchangeOptions {
-        on_command_line: Some("--exchange-url".to_owned()),
+        on_command_line: vec!["--exchange-url".to_owned()],
         ..Default::default()
     };
     let options = ServiceOptions { exchange, ..options() };

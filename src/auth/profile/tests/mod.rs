@@ -138,12 +138,11 @@ fn a_profile_with_a_token_file_means_the_session_token_unless_another_mode_is_na
 #[test]
 fn an_option_comes_before_a_complete_api_key_in_the_environment() {
     let home = Home::with(&format!("{}{SESSION}", api_key_profile()));
-    let key = home.path().join("key.pem");
     let environment = home.environment(&[
         ("OCI_CLI_USER", USER),
         ("OCI_CLI_TENANCY", TENANCY),
         ("OCI_CLI_FINGERPRINT", FINGERPRINT),
-        ("OCI_CLI_KEY_FILE", key.to_str().unwrap()),
+        ("OCI_CLI_KEY_FILE", "/of the environment.pem"),
     ]);
     let region = Some(Setting::new("us-ashburn-1", "--region"));
     let options = ServiceOptions { region, ..options() };
@@ -152,14 +151,29 @@ fn an_option_comes_before_a_complete_api_key_in_the_environment() {
     let of_environment = resolve(&options).unwrap();
     assert!(matches!(of_environment.credentials, CredentialSource::ApiKey { .. }));
     let session = Some(Setting::new("S", "--profile"));
-    let named = ServiceOptions { profile: session, ..options.clone() };
+    let named = ServiceOptions { profile: session, profile_is_given: true, ..options.clone() };
     assert!(token_file_of(&resolve(&named).unwrap().credentials).is_some());
+    // Its token is bound to its own key.
+    let own = home.path().join("key.pem");
+    assert_eq!(*key_source(&resolve(&named).unwrap()), KeySource::File(own));
     let mode = ServiceOptions { auth: Some(AuthMode::SecurityToken), ..named };
     assert!(token_file_of(&resolve(&mode).unwrap().credentials).is_some());
     let file = Some(PathBuf::from("/nonexistent"));
-    let elsewhere = ServiceOptions { config_file: file, profile: None, ..options };
+    let elsewhere =
+        ServiceOptions { config_file: file.clone(), config_file_is_given: true, ..options.clone() };
     let error = resolve(&elsewhere).err().unwrap();
     assert_eq!(error.kind.exit_code(), 2, "{error}");
+    let by_variable = ServiceOptions { config_file: file, ..options.clone() };
+    assert!(resolve(&by_variable).is_ok());
+    // The rc file can have all settings of a profile that an option names.
+    let profile = Some(Setting::new("BACKUP", "--profile"));
+    let in_rc = ServiceOptions { profile, profile_is_given: true, ..options };
+    let missing = resolve(&in_rc).err().unwrap();
+    assert!(missing.message.contains("has no profile \"BACKUP\""), "{missing}");
+    let in_rc = ServiceOptions { profile_in_rc: true, ..in_rc };
+    assert!(resolve(&in_rc).is_ok());
+    std::fs::remove_file(home.path().join(".oci/config")).unwrap();
+    assert!(resolve(&in_rc).is_ok());
     // Without an option the file is not even read.
     home.write(".oci/config", "no config");
     let profile = Some(Setting::new("DEFAULT", "OCI_CLI_PROFILE"));

@@ -168,7 +168,7 @@ fn a_token_exchange_needs_all_of_its_settings() {
         jwt_file: Some("/jwt".into()),
         client_id: setting("client"),
         client_secret_file: Some("/secret".into()),
-        on_command_line: Some("--exchange-url".to_owned()),
+        on_command_line: vec!["--exchange-url".to_owned()],
     };
     let options = |exchange| ServiceOptions {
         exchange,
