@@ -15,7 +15,8 @@ use proto::error::{self, ErrorKind};
 pub struct Error(error::Error);
 
 impl Error {
-    /// The kind of failure. [`ErrorKind::OutcomeUnknown`] is the only one after which the object may exist.
+    /// The kind of failure. The object may exist after [`ErrorKind::OutcomeUnknown`]; after [`ErrorKind::Integrity`]
+    /// one that differs from the stream may, which the message says.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }

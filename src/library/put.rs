@@ -161,8 +161,9 @@ impl PutRequest {
     ///
     /// Fails with the first error that no retry can resolve. An error of `reader` is
     /// [`ErrorKind::Source`](crate::ErrorKind::Source), with that error as its source; nothing is stored then. After
-    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) alone the object may exist. The clean-up has been done by then, as
-    /// far as it was possible.
+    /// [`ErrorKind::OutcomeUnknown`](crate::ErrorKind::OutcomeUnknown) the object may exist, and after
+    /// [`ErrorKind::Integrity`](crate::ErrorKind::Integrity) one that differs from the stream may. The clean-up has
+    /// been done by then, as far as it was possible.
     pub async fn run(
         self,
         client: &Client,

@@ -3,8 +3,8 @@
 //! Owns the descriptor, and the wait for bytes on it. Knows nothing of buffers, parts or digests.
 //! Invariants: a regular file is read up to the size that it had when it was opened; a failed read
 //! or an empty packet is never the end of the stream; a read is given the space of a whole packet,
-//! so that the kernel drops no byte; no other descriptor of this process refers to the source, so
-//! that its writer gets SIGPIPE once the source is closed.
+//! so that the kernel drops no byte; in the program no other descriptor refers to the source, so that
+//! its writer gets SIGPIPE once the source is closed. The pipe that the library feeds has a second one.
 
 use std::cell::Cell;
 use std::io::{self, IoSliceMut};

@@ -43,7 +43,7 @@ pub(super) struct PartReader {
     pub memory_warned: bool,
 }
 
-/// Bytes that a read returned beyond the end of a part: less than one packet.
+/// Bytes that a read returned beyond the end of a part: less than one packet, or than a record of a device.
 #[derive(Default)]
 pub(super) struct PacketRemainder {
     bytes: Vec<u8>,

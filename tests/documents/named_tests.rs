@@ -120,3 +120,31 @@ fn every_test_that_is_mentioned_exists() {
         }
     }
 }
+
+/// The sections of a page, each with its heading.
+fn sections(page: &str) -> Vec<(&str, &str)> {
+    let sections = page.split("\n## ").skip(1);
+    sections.map(|section| section.split_once('\n').unwrap_or((section, ""))).collect()
+}
+
+#[test]
+fn the_page_of_proofs_has_a_section_for_each_promise_of_the_readme() {
+    let (readme, page) = (text("README.md"), text("docs/proof.md"));
+    let promises = readme.split("\n## What it promises\n").nth(1).unwrap();
+    let promises = promises.split("\n## ").next().unwrap();
+    let bold = promises.lines().filter_map(|line| line.split_once(". **")?.1.split("**").next());
+    let bold: Vec<&str> = bold.map(|promise| promise.trim_end_matches('.')).collect();
+    assert_eq!(bold.len(), 5, "{bold:?}");
+    let sections = sections(&page);
+    for promise in &bold {
+        let (_, section) = sections.iter().find(|(heading, _)| heading == promise).unwrap();
+        assert!(named(section).len() >= 4, "{promise}");
+    }
+    // What is run by a command of its own was run in a month, on a machine.
+    let others = sections
+        .iter()
+        .filter(|(heading, _)| !bold.contains(heading) && *heading != "What is not shown");
+    for (heading, section) in others {
+        assert!(section.contains("2026") && section.contains("2 cores"), "{heading}");
+    }
+}

@@ -20,6 +20,18 @@ fn readable(pid: i32, name: &str) -> bool {
     Command::new(words[0]).args(&words[1..]).output().unwrap().status.success()
 }
 
+/// Whether a process of the same user can attach to another process with ptrace; `None` without a way to try it.
+fn attachable(pid: i32) -> Option<bool> {
+    // The numbers of ptrace and of PTRACE_ATTACH. The kernel detaches at the end of the process.
+    let number = if cfg!(target_arch = "x86_64") { 101 } else { 117 };
+    let script = format!("exit(syscall({number}, 16, {pid}, 0, 0) == 0 ? 0 : 1)");
+    let prefix: Vec<&str> =
+        if getuid().is_root() { NOBODY.split(' ').collect() } else { Vec::new() };
+    let words = [&prefix[..], &["perl", "-e", &script]].concat();
+    let status = Command::new(words[0]).args(&words[1..]).status().ok()?;
+    status.code().filter(|code| *code < 2).map(|code| code == 0)
+}
+
 #[test]
 fn no_process_of_the_same_user_reads_the_environment_or_the_memory_of_a_run() {
     let mut control = Command::new("sleep");
@@ -44,6 +56,10 @@ fn no_process_of_the_same_user_reads_the_environment_or_the_memory_of_a_run() {
     run.wait_for_stderr("ocipipe: ");
     for name in ["environ", "maps", "mem"] {
         assert!(!readable(run.id(), name), "{name} can be read");
+    }
+    assert_ne!(attachable(run.id()), Some(true), "a process attaches to the run");
+    if attachable(sleeper.id() as i32) != Some(true) {
+        report_skipped("no process attaches to another one here, with or without protection");
     }
     let ordinary = readable(sleeper.id() as i32, "environ");
     sleeper.kill().unwrap();

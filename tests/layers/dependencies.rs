@@ -73,3 +73,42 @@ fn the_page_on_dependencies_has_each_crate_of_which_two_versions_are_locked() {
         .collect();
     assert_eq!(on_page, twice);
 }
+
+/// The lines of a source with the keyword `unsafe`, comments left out.
+fn unsafe_lines(source: &str) -> usize {
+    let code = source.lines().filter_map(|line| line.split("//").next());
+    let words = |line: &str| {
+        line.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|word| word == "unsafe")
+    };
+    code.filter(|line| words(line)).count()
+}
+
+#[test]
+fn the_page_on_dependencies_counts_the_unsafe_lines_of_each_file() {
+    let mut in_sources = BTreeMap::new();
+    let mut folders = vec![root().join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let count = unsafe_lines(&std::fs::read_to_string(&path).unwrap());
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                in_sources.insert(name, count);
+            }
+        }
+    }
+    in_sources.retain(|_, count| *count > 0);
+    let page = std::fs::read_to_string(root().join("docs/dependencies.md")).unwrap();
+    let table = page.split("## Unsafe code").nth(1).unwrap();
+    let on_page: BTreeMap<String, usize> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|row| {
+            let cells: Vec<&str> = row.split(" | ").collect();
+            (cells[0].trim_end_matches('`').to_owned(), cells[1].parse().unwrap())
+        })
+        .collect();
+    assert_eq!(on_page, in_sources);
+}

@@ -17,6 +17,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod dependencies;
+mod licences;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};

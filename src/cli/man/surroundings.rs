@@ -120,8 +120,8 @@ pub(super) const ENVIRONMENT: &[(&[&str], &str)] = &[
             "SSL_CERT_FILE",
             "SSL_CERT_DIR",
         ],
-        "Certificates to trust: --cert-bundle, OCI_CLI_CERT_BUNDLE, the file of defaults, \
-         REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE together with SSL_CERT_DIR.",
+        "Certificates to trust: --cert-bundle, OCI_CLI_CERT_BUNDLE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, \
+         SSL_CERT_FILE together with SSL_CERT_DIR, the file of defaults.",
     ),
     (
         &["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"],

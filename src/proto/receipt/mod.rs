@@ -67,8 +67,8 @@ pub struct Receipt {
         deserialize_with = "deserialize_seconds"
     )]
     pub seconds: Duration,
-    /// Of the whole stream, hexadecimal. Known only of a put with SHA-256: the digest of a multipart
-    /// upload is one of digests.
+    /// Of the whole stream, hexadecimal. Known of a put with SHA-256 and where an expected SHA-256 was computed:
+    /// the digest of a multipart upload is one of digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
     /// Bytes.

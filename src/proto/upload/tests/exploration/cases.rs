@@ -116,7 +116,7 @@ pub(super) fn cut_cases(given: Option<u32>) -> Vec<Case> {
 
 /// `--identical-ok`.
 pub(super) fn conflict_cases(given: Option<u32>) -> Vec<Case> {
-    let faults = given.unwrap_or(1);
+    let faults = given.map_or(1, |given| given.min(2));
     let mut cases = Vec::new();
     for parts in [1, 2] {
         let case = || Case::new(parts, faults);
@@ -142,7 +142,7 @@ pub(super) fn conflict_cases(given: Option<u32>) -> Vec<Case> {
 
 /// Uploads through a pre-authenticated request.
 pub(super) fn par_cases(given: Option<u32>) -> Vec<Case> {
-    let faults = given.unwrap_or(1);
+    let faults = given.map_or(1, |given| given.min(2));
     let mut cases = Vec::new();
     for parts in [1, 2] {
         for (reads, heeds, digests) in [
