@@ -74,10 +74,16 @@ pub(super) fn rare_cases() -> Vec<Case> {
         Step::Fault(_, ApiCall::Commit, fault, _) => *fault == Fault::Fail,
         step => matches!(step, Step::OtherObject(_)),
     };
+    // Another client stores the same bytes in the same parts before a commit has an answer.
+    let overtakes = |step: &Step| match step {
+        Step::Fault(_, ApiCall::Commit, fault, _) => matches!(fault, Fault::Fail | Fault::Lose),
+        step => matches!(step, Step::OtherObject(OtherObject::Equal)),
+    };
+    let overtaken = Case { conflict: Conflict::ReadOn, explores: overtakes, ..Case::new(2, 2) };
     let case = |explores| Case { explores, ..Case::new(2, 3) };
     let deleting =
         |parts| Case { delete_on_mismatch: true, explores: deletes, ..Case::new(parts, 3) };
-    vec![case(explores), deleting(1), deleting(2), case(stops), case(refuses)]
+    vec![case(explores), deleting(1), deleting(2), case(stops), case(refuses), overtaken]
 }
 
 /// The split of the tail, and uploads that change their number of connections.
