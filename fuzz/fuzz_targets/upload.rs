@@ -319,6 +319,7 @@ fuzz_target!(|bytes: &[u8]| {
         auto: None,
         parallel: 1 + usize::from(*parallel % 4),
         retry_for: Duration::from_secs(600),
+        long_attempt: Duration::from_secs(120),
         checksum: Algorithm::Sha256,
         allow_empty: true,
         min_size: 0,

@@ -155,6 +155,8 @@ pub struct ServiceOptions {
     pub config_file: Option<PathBuf>,
     /// Whether an option or the caller names the config file, and not a variable.
     pub config_file_is_given: bool,
+    /// Whether the environment has a complete API key, which an option that names a profile or a file would hide.
+    pub has_key_of_environment: bool,
     /// The rc file that an option names.
     pub rc_file: Option<PathBuf>,
     /// The region.
@@ -186,15 +188,20 @@ pub struct ServiceOptions {
 impl ServiceOptions {
     /// The options, as words of a shell, with which another command reaches the same service by the same
     /// credentials; the OCI CLI has them too. A value of a variable is left out, since the variable is there
-    /// for that command as well; and so is an endpoint with a password.
+    /// for that command as well, but for profile and config file, without which another shell would use other
+    /// credentials; and so is an endpoint with a password.
     pub(crate) fn shell_words(&self) -> String {
+        let names_profile = self.profile_is_given || !self.has_key_of_environment;
+        let names_file = self.config_file_is_given || !self.has_key_of_environment;
+        let profile = self.profile.as_ref().filter(|_| names_profile);
+        let config_file = self.config_file.as_ref().filter(|_| names_file);
         let given = |setting: &Option<Setting>| {
             setting.as_ref().filter(|it| it.origin.starts_with("--")).map(|it| it.text.clone())
         };
         let words = [
             ("--auth", self.auth.map(|mode| mode.name().to_owned())),
-            ("--profile", self.profile.as_ref().map(|profile| profile.text.clone())),
-            ("--config-file", self.config_file.as_ref().map(|path| path.display().to_string())),
+            ("--profile", profile.map(|profile| profile.text.clone())),
+            ("--config-file", config_file.map(|path| path.display().to_string())),
             ("--cli-rc-file", self.rc_file.as_ref().map(|path| path.display().to_string())),
             ("--region", given(&self.region)),
             ("--endpoint", given(&self.endpoint).filter(|url| without_password(url))),
@@ -298,6 +305,23 @@ mod tests {
             endpoint.own_shell_words(),
             format!(" --cli-rc-file /rc --endpoint https://e {own}")
         );
+    }
+
+    #[test]
+    fn a_printed_command_does_not_hide_a_complete_api_key_of_the_environment() {
+        let options = |has_key_of_environment, is_given| ServiceOptions {
+            profile: Some(Setting::new("P", "OCI_CLI_PROFILE")),
+            profile_is_given: is_given,
+            config_file: Some("/c".into()),
+            config_file_is_given: is_given,
+            has_key_of_environment,
+            ..ServiceOptions::default()
+        };
+        assert_eq!(options(true, false).shell_words(), "");
+        for (of_environment, is_given) in [(true, true), (false, false), (false, true)] {
+            let words = options(of_environment, is_given).shell_words();
+            assert_eq!(words, " --profile P --config-file /c");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::value;
 use crate::auth::options::{
     AuthMode, CertBundle, ExchangeOptions, NetworkOptions, ServiceOptions, Setting,
 };
+use crate::auth::profile::config;
 use crate::cli::Environment;
 use proto::error::Error;
 use proto::region::HostVariant;
@@ -62,6 +63,7 @@ impl RawServiceOptions<'_> {
             profile_is_given: self.profile.is_some() && on_command_line("--profile"),
             profile_in_rc: environment.defaults.has_profile,
             config_file_is_given: self.config_file.is_some(),
+            has_key_of_environment: config::has_api_key(environment),
             rc_file: path(environment, self.cli_rc_file),
             config_file: path(environment, self.config_file)
                 .or_else(|| environment.path("OCI_CLI_CONFIG_FILE")),

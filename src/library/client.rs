@@ -155,6 +155,7 @@ impl fmt::Debug for ClientConfig {
 pub struct StorageClient {
     pub(super) transfer: Client,
     pub(super) retry_for: Duration,
+    pub(super) stall_timeout: Duration,
 }
 
 impl StorageClient {
@@ -185,7 +186,8 @@ impl StorageClient {
             Client::open_session(&options, &environment, timeouts, &Arc::new(reporter)).await?;
         let throttle = bandwidth.map(|rate| Arc::new(Throttle::new(rate)));
         let transfer = Client { throttle, ..client };
-        Ok(StorageClient { transfer, retry_for: timeouts.retry_for })
+        let Timeouts { retry_for, stall_timeout } = timeouts;
+        Ok(StorageClient { transfer, retry_for, stall_timeout })
     }
 }
 

@@ -27,7 +27,9 @@ use proto::metadata;
 use proto::object_url::ObjectUrl;
 use proto::part_plan::{self, PartCut, PlanInput};
 use proto::shell::shell_quote;
-use proto::upload::{AutoConfig, MessageContext, TailRule, Upload, UploadCommand, UploadConfig};
+use proto::upload::{
+    AutoConfig, MessageContext, TailRule, Upload, UploadCommand, UploadConfig, long_attempt,
+};
 
 /// One object to be stored.
 ///
@@ -207,6 +209,7 @@ impl PutRequest {
         let location = found.location;
         let upload = Upload::new(UploadConfig {
             retry_for: client.retry_for,
+            long_attempt: long_attempt(client.stall_timeout),
             allow_empty: self.allow_empty,
             service_seen: found.service_seen,
             bucket: found.bucket,

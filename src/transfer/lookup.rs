@@ -190,6 +190,11 @@ impl Lookup<'_> {
             let next = context.on_failure(now, &failure, error, &mut self.history(), random);
             match next {
                 Next::Retry(retry) => {
+                    // Rejected credentials end the start of a run, also after an outage.
+                    if matches!(&failure, Failure::ErrorResponse(response) if response.status == 401)
+                    {
+                        waiting = None;
+                    }
                     if let Some(warning) = retry.warning {
                         self.reporter.warn_of(&warning);
                     }

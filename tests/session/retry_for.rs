@@ -36,6 +36,14 @@ together!(at_the_start_rejected_credentials_end_the_run_before_the_stream_is_rea
         fixture.log_in_with_new_key();
         fixture.store.server().forget_older_keys();
     });
+    an_api_key_after_an_outage:
+        rejected_at_the_start(LONG, "--profile API_KEY --auth api_key", |fixture| {
+            fixture.log_in_with_new_key();
+            fixture.store.server().forget_older_keys();
+            let unavailable = Fault::Refuse(FaultResponse::status(503));
+            let once = FaultRule::on(Operation::HeadObject, unavailable).when(Trigger::Requests(1));
+            fixture.store.server().set_faults(FaultPlan::new().with(once));
+        });
     an_api_key_with_force:
         rejected_at_the_start(LONG, "--profile API_KEY --auth api_key --force", |fixture| {
             fixture.log_in_with_new_key();

@@ -1,7 +1,8 @@
 //! The config file on disk: its path, its profile, and the variables that override its keys.
 //!
 //! Owns the paths of config files and every read of them. Must not know what a value means.
-//! Invariant: for each key, a variable overrides the file.
+//! Invariant: for each key, a variable overrides the file; but the key of a session that a profile names is that of the
+//! profile.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +37,18 @@ const OVERRIDING_PATHS: [(&str, &str); 3] = [
     ("security_token_file", "OCI_CLI_SECURITY_TOKEN_FILE"),
     ("delegation_token_file", "OCI_CLI_DELEGATION_TOKEN_FILE"),
 ];
+
+/// What an API key needs besides the key.
+const API_KEY: [&str; 3] = ["user", "tenancy", "fingerprint"];
+
+/// Whether the environment has a complete API key.
+pub(crate) fn has_api_key(environment: &Environment) -> bool {
+    let texts = OVERRIDES.iter().filter(|(key, _)| API_KEY.contains(key));
+    let mut texts = texts.map(|(_, variable)| *variable);
+    texts.all(|variable| environment.var(variable).is_some())
+        && (environment.var("OCI_CLI_KEY_CONTENT").is_some()
+            || environment.path("OCI_CLI_KEY_FILE").is_some())
+}
 
 /// The config keys that are part of a user's credentials.
 const CREDENTIALS: [&str; 5] =
@@ -148,7 +161,7 @@ impl ProfileSettings {
     /// Whether the environment has a complete API key.
     fn has_api_key(&self) -> bool {
         let named = |key: &&str| self.texts.contains_key(*key);
-        self.has_key() && ["user", "tenancy", "fingerprint"].iter().all(named)
+        self.has_key() && API_KEY.iter().all(named)
     }
 
     /// Takes the key of a session from its profile: that of a complete API key in the environment belongs to

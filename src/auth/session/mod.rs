@@ -260,9 +260,10 @@ impl Session {
         self.shared.notify_events(&mut state);
     }
 
-    /// From now on a stream is being read: `credentials` waits for a new login instead of failing.
+    /// From now on a stream is being read, until the session ends: `credentials` waits for a new login instead of
+    /// failing.
     pub fn set_streaming(&self) {
-        self.shared.state().lifecycle.set_streaming();
+        self.stream_begins();
     }
 
     /// As `set_streaming`, until `stream_ends` has been called as often.

@@ -239,7 +239,11 @@ impl SharedState {
         state.lifecycle.adopt(self.now(), token, origin);
         state.credentials = Arc::new(credentials(&pair, token.generation));
         let before = std::mem::replace(&mut state.keys, pair);
-        if before.token.is_none() {
+        // A key that was never accepted does not take the place of one that was.
+        let never_accepted = origin == CredentialOrigin::Files
+            && state.earlier_key.is_some()
+            && state.rejected_keys.contains(&before);
+        if before.token.is_none() && !never_accepted {
             state.earlier_key = Some(before);
         }
         self.changed.notify_waiters();

@@ -16,7 +16,7 @@ use proto::shell;
 use proto::units;
 use proto::upload::{
     AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ResumeConfig, TailRule,
-    UploadCommand, UploadConfig,
+    UploadCommand, UploadConfig, long_attempt,
 };
 
 /// The content type of an object if neither the options nor its name give one.
@@ -89,6 +89,7 @@ pub(super) fn upload_config(
         parallel: cut.plan().parallel.into(),
         auto: AutoConfig::of(cut),
         retry_for: command.retry_for,
+        long_attempt: long_attempt(command.stall_timeout),
         checksum: command.checksum,
         allow_empty: command.allow_empty,
         min_size: command.min_size.unwrap_or(0),

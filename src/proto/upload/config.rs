@@ -24,6 +24,8 @@ pub struct UploadConfig {
     pub auto: Option<AutoConfig>,
     /// The longest time without progress.
     pub retry_for: Duration,
+    /// An attempt that has lasted for this long moves bytes: a connection that moves none is ended before.
+    pub long_attempt: Duration,
     /// The digest by which the service checks each body, and the object is compared.
     pub checksum: Algorithm,
     /// Whether an empty stream is stored. Otherwise it is an error.
@@ -82,6 +84,7 @@ impl UploadConfig {
             parallel,
             auto: None,
             retry_for: Duration::from_secs(3600),
+            long_attempt: long_attempt(Duration::from_secs(60)),
             checksum: Algorithm::Sha256,
             allow_empty: false,
             min_size: 0,
@@ -242,4 +245,10 @@ impl AutoConfig {
             memory: cut.memory(),
         })
     }
+}
+
+/// The [`UploadConfig::long_attempt`] where a connection may move no byte for `stall_timeout`.
+pub fn long_attempt(stall_timeout: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_secs(120);
+    stall_timeout.saturating_mul(2).max(LEAST)
 }

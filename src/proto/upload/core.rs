@@ -245,7 +245,12 @@ impl Core {
             && call == ApiCall::Put
             && self.outage.budget_ends(self.now) <= self.now
             && is_transient(failure)
-            && is_long_attempt(self.call.attempt, self.call.sent_at, self.now)
+            && is_long_attempt(
+                self.call.attempt,
+                self.call.sent_at,
+                self.now,
+                self.config.long_attempt,
+            )
         {
             self.restart_budget();
         }
@@ -276,7 +281,7 @@ impl Core {
         // On a slow line hours can pass between two parts that are acknowledged.
         if self.outage.budget_ends(self.now) <= self.now
             && is_transient(failure)
-            && self.parts.moves_bytes(number, self.now)
+            && self.parts.moves_bytes(number, self.now, self.config.long_attempt)
         {
             self.restart_budget();
         }

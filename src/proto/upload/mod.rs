@@ -104,7 +104,7 @@ use state::{State, Streaming};
 pub use crate::evidence::Evidence;
 pub use config::{
     AutoConfig, ConflictRule, ContinuedUpload, MessageContext, ParConfig, PreviousObject,
-    ResumeConfig, UploadCommand, UploadConfig,
+    ResumeConfig, UploadCommand, UploadConfig, long_attempt,
 };
 #[doc(hidden)]
 pub use conflict::too_long_for_one_put;

@@ -302,16 +302,25 @@ fn fingerprint(key_id: &str) -> String {
     key_id.rsplit('/').next().unwrap().to_owned()
 }
 
+/// A config file with an API key.
+fn api_key_config(fingerprint: &str) -> String {
+    format!(
+        "[S]\nkey_file=~/key.pem\nuser=ocid1.user.oc1..b\ntenancy=ocid1.tenancy.oc1..a\n\
+         fingerprint={fingerprint}\nregion=phx\n"
+    )
+}
+
+/// The key before the current one is used again.
+fn is_restored(event: &TokenEvent) -> bool {
+    matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::EarlierKey, .. })
+}
+
 /// A new key can be refused for minutes: it is uploaded later, or not known in each region yet.
 #[tokio::test]
 async fn while_streaming_an_api_key_that_is_refused_gives_way_to_the_one_before_it() {
     let home = Home::new("");
     let own = Key::from_pem(&vector_key(), None).unwrap().fingerprint().to_owned();
-    let config = format!(
-        "[S]\nkey_file=~/key.pem\nuser=ocid1.user.oc1..b\ntenancy=ocid1.tenancy.oc1..a\n\
-         fingerprint={own}\nregion=phx\n"
-    );
-    home.write(".oci/config", config.as_bytes());
+    home.write(".oci/config", api_key_config(&own).as_bytes());
     let accepted = Arc::new(std::sync::Mutex::new(own.clone()));
     let script = Arc::clone(&accepted);
     let mut fixture = start(&home, move |request| {
@@ -327,9 +336,6 @@ async fn while_streaming_an_api_key_that_is_refused_gives_way_to_the_one_before_
     fixture.reject(&new);
     let restored = fixture.credentials().await.unwrap();
     assert_eq!((fingerprint(restored.key_id.as_str()), restored.generation), (own.clone(), 3));
-    let is_restored = |event: &TokenEvent| {
-        matches!(event, TokenEvent::Adopted { origin: CredentialOrigin::EarlierKey, .. })
-    };
     fixture.wait_for(is_restored).await;
     // The file still has the new key. It is used once the service refuses the old one and accepts it.
     home.write("key.pem", OTHER_KEY);
@@ -338,5 +344,28 @@ async fn while_streaming_an_api_key_that_is_refused_gives_way_to_the_one_before_
     fixture.reject(&restored);
     let last = fixture.credentials().await.unwrap();
     assert_eq!((last.key_id.as_str(), last.generation), (new.key_id.as_str(), 4));
+    fixture.wait_for(is_restored).await;
+}
+
+#[tokio::test]
+async fn two_api_keys_that_are_refused_give_way_to_the_one_before_both() {
+    let home = Home::new("");
+    let own = Key::from_pem(&vector_key(), None).unwrap().fingerprint().to_owned();
+    home.write(".oci/config", api_key_config(&own).as_bytes());
+    let accepted = own.clone();
+    let mut fixture = start(&home, move |request| {
+        let header = request.call.headers.iter().find(|(name, _)| *name == "authorization");
+        Some((if header.unwrap().1.contains(&accepted) { 200 } else { 401 }, String::new()))
+    });
+    fixture.session.set_streaming();
+    fixture.credentials().await.unwrap();
+    for key in [OTHER_KEY, THIRD_KEY] {
+        home.write("key.pem", key);
+        let new = fixture.credentials().await.unwrap();
+        assert_ne!(fingerprint(new.key_id.as_str()), own);
+        fixture.reject(&new);
+    }
+    let restored = fixture.credentials().await.unwrap();
+    assert_eq!((fingerprint(restored.key_id.as_str()), restored.generation), (own, 4));
     fixture.wait_for(is_restored).await;
 }

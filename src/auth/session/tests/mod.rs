@@ -10,6 +10,7 @@ use super::*;
 use crate::auth::environment::Environment;
 use crate::auth::options::{ServiceOptions, Setting};
 
+const THIRD_KEY: &[u8] = include_bytes!("../../../../tests/data/keys/rsa-4096.pem");
 const OTHER_KEY: &[u8] = include_bytes!("../../../../tests/data/keys/rsa-3072.pem");
 const LEGACY_KEY: &[u8] = include_bytes!("../../../../tests/data/keys/legacy-aes192.pem");
 

@@ -68,15 +68,13 @@ pub(super) struct Part {
     pub retained: bool,
 }
 
-/// The time after which a connection that moves no byte was ended.
-const LONG_ATTEMPT: Now = Now::from_secs(120);
 /// The attempts of which one may show by its length that bytes move. A part that fails more often never arrives
 /// on this line.
 const SLOW_ATTEMPTS: u32 = 4;
 
-/// Whether one of the first attempts at a request has lasted so long that its bytes move.
-pub(super) fn is_long_attempt(attempt: u32, sent_at: Now, now: Now) -> bool {
-    attempt < SLOW_ATTEMPTS && now.saturating_sub(sent_at) >= LONG_ATTEMPT
+/// Whether one of the first attempts at a request has lasted for `long`, so that its bytes move.
+pub(super) fn is_long_attempt(attempt: u32, sent_at: Now, now: Now, long: Now) -> bool {
+    attempt < SLOW_ATTEMPTS && now.saturating_sub(sent_at) >= long
 }
 
 #[derive(Debug, Clone)]
@@ -219,14 +217,15 @@ impl Parts {
     }
 
     /// Whether parts move over the line at `now`, when an attempt at `number` has failed: another part is being
-    /// sent that has not failed yet, or an attempt, also the failed one, has lasted for long. A connection that
-    /// moves no byte is ended after a while; and in an outage each part has soon failed more often than the
+    /// sent that has not failed yet, or an attempt, also the failed one, has lasted for `long`. A connection that
+    /// moves no byte is ended before; and in an outage each part has soon failed more often than the
     /// attempts that count here.
-    pub(super) fn moves_bytes(&self, number: PartNumber, now: Now) -> bool {
+    pub(super) fn moves_bytes(&self, number: PartNumber, now: Now, long: Now) -> bool {
         let mut sending =
             PartNumber::all().zip(&self.parts).filter(|(_, part)| part.state == PartState::Sending);
         sending.any(|(other, part)| {
-            is_long_attempt(part.attempt, part.sent_at, now) || other != number && part.attempt == 0
+            let is_long = is_long_attempt(part.attempt, part.sent_at, now, long);
+            is_long || other != number && part.attempt == 0
         })
     }
 

@@ -190,6 +190,7 @@ fn config(json: &Json) -> UploadConfig {
         auto: None,
         parallel: number(&json["parallel"]) as usize,
         retry_for: time(&json["retry-for"]),
+        long_attempt: crate::upload::long_attempt(SECOND),
         checksum: Algorithm::Sha256,
         allow_empty: flag("allow-empty"),
         min_size: number(&json["min-size"]),
