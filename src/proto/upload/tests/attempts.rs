@@ -157,6 +157,14 @@ fn a_request_that_lasts_longer_than_the_retries_is_sent_five_times() {
 }
 
 #[test]
+fn an_attempt_is_long_after_twice_the_time_that_a_connection_may_move_nothing() {
+    for (stall_timeout, long) in [(0, 120), (60, 120), (61, 122), (300, 600)] {
+        assert_eq!(crate::upload::long_attempt(stall_timeout * SECOND), long * SECOND);
+    }
+    assert_eq!(crate::upload::long_attempt(Duration::MAX), Duration::MAX);
+}
+
+#[test]
 fn the_error_of_an_exhausted_budget_has_the_time_without_progress() {
     let mut run = streaming(UploadConfig { retry_for: 20 * SECOND, ..test_config(1, 2) });
     while run.calls.last() == Some(&ApiCall::Part(nth(1))) {
