@@ -92,6 +92,8 @@ mod tests {
         assert_eq!(plan(&too_small).unwrap_err().kind.exit_code(), 2);
         let bounded = PlanInput { max_memory: Some(MIB), ..PlanInput::default() };
         assert!(plan(&bounded).unwrap().warnings.is_empty());
+        let disabled = PlanInput { parallel: Some(1), ..bounded };
+        assert!(plan(&disabled).unwrap().warnings.is_empty());
         let both = PlanInput { part_size: Some(20 * MIB), parallel: Some(9), ..bounded };
         let warnings = plan(&both).unwrap().warnings;
         assert!(

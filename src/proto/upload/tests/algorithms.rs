@@ -2,6 +2,7 @@
 
 use super::scripted::{ScriptedRun, meta_of_size, response_lost};
 use super::*;
+use crate::upload::compare::Comparison;
 
 const PART: &[u8] = b"abc";
 const ALL: [Algorithm; 5] =
@@ -175,4 +176,26 @@ fn the_md5_of_the_buffer_proves_or_refutes_a_put_whose_answer_was_lost() {
             }
         }
     }
+}
+
+/// Without a digest of what was read, the MD5s are those that the service has computed of what it got.
+#[test]
+fn the_md5s_of_the_service_alone_prove_nothing_of_the_stream() {
+    let md5s = digest::multipart(Algorithm::Md5, &[md5(), md5()]);
+    let object = |size, md5s: &str| ObjectMeta {
+        etag: Some("new".to_owned()),
+        size,
+        multipart: only(Algorithm::Md5, Some(md5s.to_owned())),
+        ..ObjectMeta::default()
+    };
+    let of_read = committed(Algorithm::Sha256).upload;
+    let evidence = Some(Evidence::Multipart(Algorithm::Md5));
+    assert_eq!(of_read.proof_of(&object(Some(6), &md5s)), evidence);
+    let upload = committed(Algorithm::None).upload;
+    assert_eq!(upload.proof_of(&object(Some(6), &md5s)), None);
+    let compare = |size, md5s: &str| upload.core.compare(&object(size, md5s));
+    assert!(matches!(compare(Some(6), &md5s), Comparison::Same(Evidence::Composition)));
+    assert!(matches!(compare(None, &md5s), Comparison::NothingToCompare));
+    let Comparison::Differs(text) = compare(Some(6), "other-2") else { panic!("it is the same") };
+    assert_eq!(text, format!("opc-multipart-md5 is other-2, of what was read {md5s}"));
 }

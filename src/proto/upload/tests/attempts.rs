@@ -126,6 +126,23 @@ fn failures_far_apart_do_not_end_a_stream_while_another_part_is_being_sent() {
     assert!(run.now - began_at <= 21 * SECOND, "{:?}", run.now - began_at);
 }
 
+#[test]
+fn a_404_is_no_sign_of_a_slow_line() {
+    let mut run = streaming(UploadConfig { retry_for: 20 * SECOND, ..test_config(2, 3) });
+    let digest = digest::part(Algorithm::Sha256, &[Bytes::from_static(b"abc")]);
+    run.handle_event(Event::Part { number: nth(2), digest });
+    let mut attempts = 0;
+    while !run.calls.contains(&abort()) {
+        run.now += 60 * SECOND;
+        run.reject(ApiCall::Part(nth(1)), 404, "BucketNotFound");
+        attempts += 1;
+        if !run.calls.contains(&abort()) {
+            run.wait();
+        }
+    }
+    assert_eq!(attempts, 2);
+}
+
 /// The attempts at a call that last `each` and are cut off, until the run ends.
 fn attempts_until_the_end(mut run: ScriptedRun, call: &ApiCall, each: Duration) -> u32 {
     let mut attempts = 0;
