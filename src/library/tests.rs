@@ -199,3 +199,49 @@ async fn a_second_run_whose_credentials_are_rejected_fails_at_its_start_as_the_f
     let error = second.expect("the run ends").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
 }
+
+fn sent(store: &Store, operation: Operation) -> usize {
+    store.server.requests().iter().filter(|record| record.operation == operation).count()
+}
+
+/// Only what the first look has found of an older object decides whether the object is new.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_found_by_one_look_at_the_object() {
+    let store = store().await;
+    let rule = FaultRule::on(Operation::CommitMultipartUpload, Fault::LoseAnswer);
+    store.server.set_faults(FaultPlan::new().with(rule.when(Trigger::First(1))));
+    let bytes = vec![7; 20 * MIB as usize];
+    put("x").run(&store.client, &bytes[..], pending(), |_| ()).await.unwrap();
+    assert_eq!(sent(&store, Operation::CommitMultipartUpload), 1);
+    assert_eq!(sent(&store, Operation::ListMultipartUploadParts), 0);
+}
+
+/// An equal object that is older shows nothing of the commit.
+#[tokio::test]
+async fn an_older_object_of_the_same_bytes_is_not_taken_for_the_one_that_replaces_it() {
+    let store = store().await;
+    let bytes = vec![7; 20 * MIB as usize];
+    put("x").run(&store.client, &bytes[..], pending(), |_| ()).await.unwrap();
+    let failed = Fault::Refuse(FaultResponse::status(500));
+    let rule = FaultRule::on(Operation::CommitMultipartUpload, failed).when(Trigger::First(1));
+    store.server.set_faults(FaultPlan::new().with(rule));
+    put("x").overwrite().run(&store.client, &bytes[..], pending(), |_| ()).await.unwrap();
+    assert_eq!(sent(&store, Operation::CommitMultipartUpload), 3);
+    assert!(store.server.open_uploads().is_empty());
+}
+
+#[tokio::test]
+async fn an_upload_that_cannot_be_aborted_is_named_with_the_command_that_does() {
+    let store = store().await;
+    let forbidden = |operation| FaultRule::on(operation, Fault::Refuse(FaultResponse::status(403)));
+    let plan = FaultPlan::new()
+        .with(forbidden(Operation::CommitMultipartUpload))
+        .with(forbidden(Operation::AbortMultipartUpload));
+    store.server.set_faults(plan);
+    let bytes = vec![7; 20 * MIB as usize];
+    let error = put("x").run(&store.client, &bytes[..], pending(), |_| ()).await.unwrap_err();
+    let id = &store.server.open_uploads()[0].2;
+    let hint = error.hint().unwrap_or_default();
+    let command = "ocipipe uploads abort --namespace ";
+    assert!(hint.contains(command) && hint.contains(id.as_str()), "{error:?}");
+}

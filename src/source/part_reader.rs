@@ -323,21 +323,8 @@ impl PartReader {
         if !self.more_follows()? {
             return Ok(());
         }
-        let longest = self.cut.max_stream();
         let read = self.stats.bytes.load(Ordering::Relaxed);
-        if self.memory_warned && read < longest {
-            let what = format!(
-                "the stream is longer than the {read} bytes that the numbers of parts have sufficed for: parts \
-                 were smaller than planned, since the system had no memory for more"
-            );
-            let hint = "give this process more memory, a smaller --max-memory with --expected-size, or store \
-                        the stream as several objects";
-            return Err(Error::source(what).with_hint(hint).into());
-        }
-        let what = format!("the stream is longer than {longest} bytes, all that can be stored");
-        let hint = "give its size with --expected-size, more memory with --max-memory, or \
-                    store it as several objects";
-        Err(Error::source(what).with_hint(hint).into())
+        Err(too_long(self.cut.max_stream(), read, self.memory_warned).into())
     }
 
     /// The checks after the end of the stream: the size of a file, and the validator's.
@@ -369,4 +356,37 @@ impl PartReader {
 fn rejected(rejection: Rejection) -> Error {
     let hint = rejection.hint.unwrap_or_else(|| "look at the messages of the producer".to_owned());
     Error::source(rejection.message).with_hint(hint)
+}
+
+/// The error for a stream that goes on after `read` bytes, where a plan of `longest` bytes has no part left. Without
+/// memory for whole parts the numbers end earlier.
+fn too_long(longest: u64, read: u64, without_memory: bool) -> Error {
+    if without_memory && read < longest {
+        let what = format!(
+            "the stream is longer than the {read} bytes that the numbers of parts have sufficed for: parts were \
+             smaller than planned, since the system had no memory for more"
+        );
+        return Error::source(what).with_hint(
+            "give this process more memory, a smaller --max-memory with --expected-size, or store the stream as \
+             several objects",
+        );
+    }
+    let what = format!("the stream is longer than {longest} bytes, all that can be stored");
+    Error::source(what).with_hint(
+        "give its size with --expected-size, more memory with --max-memory, or store it as several objects",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_without_numbers_for_its_rest_names_what_was_read_where_memory_was_short() {
+        assert!(too_long(9, 8, true).message.contains("longer than the 8 bytes that"));
+        for (read, without_memory) in [(9, true), (8, false)] {
+            let message = too_long(9, read, without_memory).message;
+            assert_eq!(message, "the stream is longer than 9 bytes, all that can be stored");
+        }
+    }
 }

@@ -265,6 +265,10 @@ fn the_file_is_the_named_one_or_a_default_path() {
     assert_eq!(region("", &vars), "named");
     assert_eq!(region(&format!("--cli-rc-file {}", other.display()), &vars), "other");
     assert_eq!(region("--cli-rc-file ~/named", &[]), "named");
+    // A printed command names the file that an option has named.
+    let rc_file = |line: &str, vars: &[(&str, &str)]| home.get(line, vars).service.rc_file;
+    assert_eq!(rc_file("--cli-rc-file ~/named", &[]), Some(named.clone()));
+    assert_eq!(rc_file("", &vars), None);
     std::fs::remove_file(home.0.path().join(".oci/oci_cli_rc")).unwrap();
     assert_eq!(region("", &[]), "older");
     std::fs::remove_file(home.0.path().join(".oci/cli-defaults")).unwrap();
