@@ -47,7 +47,8 @@ pub(super) struct Http1Connection {
 }
 
 impl Http1Connection {
-    /// Connects on a thread of its own, with the addresses rotated this far. Fails where no connection, tunnel or TLS session is made.
+    /// Connects on a thread of its own, with the addresses rotated this far. Fails where no connection,
+    /// tunnel or TLS session is made.
     pub(super) async fn open(
         connector: Arc<Connector>,
         endpoint: Endpoint,

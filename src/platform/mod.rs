@@ -11,5 +11,6 @@ pub(crate) mod memory;
 pub(crate) mod replaced_file;
 pub(crate) mod signals;
 pub(crate) mod small_file;
+pub(crate) mod standard_stream;
 pub(crate) mod sync;
 pub(crate) mod worker;

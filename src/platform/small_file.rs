@@ -5,12 +5,13 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
 use super::exposed_file::is_too_open;
+use super::standard_stream;
 use proto::api::CustomerKey;
 use proto::customer_key;
 use proto::error::Error;
@@ -100,14 +101,11 @@ fn invalid(option: &str, path: &Path, reason: &str) -> Error {
 pub(crate) fn open_file(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     let found = file.metadata()?;
-    let is = |stat: rustix::io::Result<rustix::fs::Stat>| {
-        stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (found.dev(), found.ino()))
-    };
     match found.file_type().is_fifo() {
-        true if is(rustix::fs::fstat(io::stdin())) => {
+        true if standard_stream::is_stdin(&found) => {
             Err(io::Error::other("this is stdin, which is data only"))
         }
-        true if is(rustix::fs::fstat(io::stdout())) || is(rustix::fs::fstat(io::stderr())) => {
+        true if standard_stream::is_output(&found) => {
             Err(io::Error::other("this is the output of this process"))
         }
         _ => Ok(file),

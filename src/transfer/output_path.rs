@@ -3,15 +3,16 @@
 //! Owns the way to open a device or a pipe. Must not know the object. Invariants: no open blocks the thread of
 //! its caller; a descriptor of this process that is a regular file is never replaced by a file of the same name.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
+use crate::platform::standard_stream;
 use crate::platform::worker::Worker;
 
 /// The pause before a named pipe without a reader is opened again.
@@ -32,10 +33,12 @@ pub(super) fn kind(path: &Path) -> io::Result<OutputKind> {
     match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => Err(io::Error::other("this is a folder")),
         Ok(metadata) if !metadata.is_file() => Ok(OutputKind::Special),
-        Ok(metadata) if is_descriptor(path) || is_output(&metadata) => Err(io::Error::other(
-            "stdout, stderr or another descriptor is this file, which would be replaced: leave --file out to \
+        Ok(metadata) if is_descriptor(path) || standard_stream::is_output(&metadata) => {
+            Err(io::Error::other(
+                "stdout, stderr or another descriptor is this file, which would be replaced: leave --file out to \
              write to stdout",
-        )),
+            ))
+        }
         Ok(_) if is_mount(path) => Err(io::Error::other(
             "this file is mounted by itself, so that it cannot be replaced: redirect stdout to it",
         )),
@@ -49,14 +52,6 @@ pub(super) fn kind(path: &Path) -> io::Result<OutputKind> {
         }
         Err(error) => Err(error),
     }
-}
-
-/// Whether the file is what stdout or stderr writes to.
-fn is_output(file: &Metadata) -> bool {
-    let is_same = |stat: rustix::io::Result<rustix::fs::Stat>| {
-        stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.dev(), file.ino()))
-    };
-    is_same(rustix::fs::fstat(io::stdout())) || is_same(rustix::fs::fstat(io::stderr()))
 }
 
 /// Whether the path is that of a descriptor of this process.

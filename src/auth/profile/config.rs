@@ -43,11 +43,7 @@ const API_KEY: [&str; 3] = ["user", "tenancy", "fingerprint"];
 
 /// Whether the environment has a complete API key.
 pub(crate) fn has_api_key(environment: &Environment) -> bool {
-    let texts = OVERRIDES.iter().filter(|(key, _)| API_KEY.contains(key));
-    let mut texts = texts.map(|(_, variable)| *variable);
-    texts.all(|variable| environment.var(variable).is_some())
-        && (environment.var("OCI_CLI_KEY_CONTENT").is_some()
-            || environment.path("OCI_CLI_KEY_FILE").is_some())
+    ProfileSettings::of_environment(&ServiceOptions::default(), environment).has_api_key()
 }
 
 /// The config keys that are part of a user's credentials.
